@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from dataclasses import dataclass
-from typing import Any
 
 from mnv2deploy.errors import ModelError
+from mnv2deploy.structure import build
 
 METADATA_KEY = "mnv2deploy"
 VERSION = 1
@@ -190,43 +188,6 @@ def parse_contract(text: str, where: str) -> Contract:
             "update mnv2deploy or export the model again."
         )
     try:
-        return typing.cast(Contract, _build(Contract, data, "contract"))
-    except (KeyError, TypeError, ValueError) as error:
+        return build(Contract, data)
+    except ValueError as error:
         raise ModelError(f"{where} carries a damaged contract ({error}); export the model again.") from error
-
-
-def _build(kind: Any, value: Any, path: str) -> Any:
-    """Makes ``kind`` out of parsed JSON, checking every type on the way."""
-    origin = typing.get_origin(kind)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, path)
-    if origin is tuple:
-        return _build_tuple(typing.get_args(kind), value, path)
-    if origin is types.UnionType:
-        options = typing.get_args(kind)
-        return None if value is None else _build(options[0], value, path)
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(f"{path} should be {kind.__name__}, not {value!r}")
-    return value
-
-
-def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
-    if not isinstance(value, dict):
-        raise TypeError(f"{path} should be an object")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(value) - set(hints))
-    missing = sorted(set(hints) - set(value))
-    if unknown or missing:
-        raise ValueError(f"{path} has unknown keys {unknown} and lacks {missing}")
-    return kind(**{name: _build(hint, value[name], f"{path}.{name}") for name, hint in hints.items()})
-
-
-def _build_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> Any:
-    if not isinstance(value, list):
-        raise TypeError(f"{path} should be a list")
-    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-    if len(kinds) != len(value):
-        raise ValueError(f"{path} should have {len(kinds)} entries, not {len(value)}")
-    return tuple(_build(kind, item, f"{path}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value)))

@@ -1,0 +1,187 @@
+"""Model cards: one TOML file a model, everything about it that is not code.
+
+A card names the architecture and its parameters, where the weights can be had and their hashes, the licence,
+preprocessing, decoding and labels, and the published numbers with their source. `load_card` also takes the path of
+a card of your own.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mnv2deploy.catalog.sources import Download, parse_download
+from mnv2deploy.contract import Label, Preprocessing
+from mnv2deploy.errors import ModelError, UsageError
+from mnv2deploy.structure import build
+
+_CATALOG = Path(__file__).parent
+DEFAULT_DETECTOR = "ssdlite-coco"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SsdAnchors:
+    """Parameters of the SSD anchor generator; see `mnv2deploy.networks.ssdlite.ssd_anchor_layers`."""
+
+    grids: tuple[tuple[int, int], ...]
+    min_scale: float
+    max_scale: float
+    aspect_ratios: tuple[float, ...]
+    lowest_layer: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """What the network is built from.
+
+    Attributes:
+        architecture: ``ssdlite``.
+        width_multiplier: Of the backbone.
+        padding: Convention of the framework the weights come from.
+        batch_norm_eps: Of the same.
+        taps: Backbone features the head reads.
+        extras: Channels of the feature maps after the backbone.
+        columns: Of the class logits, background included.
+        anchors: Parameters of the anchor generator.
+    """
+
+    architecture: Literal["ssdlite"]
+    width_multiplier: float
+    padding: Literal["tf", "torch"]
+    batch_norm_eps: float
+    taps: tuple[str, ...]
+    extras: tuple[int, ...]
+    columns: int
+    anchors: SsdAnchors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSize:
+    """Of the graph, pixels."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxDecoding:
+    """The card's part of `mnv2deploy.contract.DetectionDecoding`."""
+
+    coder: Literal["yxhw", "xywh"]
+    coder_scales: tuple[float, float, float, float]
+    activation: Literal["sigmoid", "softmax"]
+    score_threshold: float
+    iou_threshold: float
+    max_detections: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSet:
+    """Class names: a file of ``labels/``; a class's column in the logits is its id plus ``column_offset``."""
+
+    dataset: str
+    column_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What the checkpoint is; where it can be had is the card's ``download``."""
+
+    format: Literal["tensorflowjs", "frozen-graph"]
+    licence: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A number somebody else measured, and where they say so."""
+
+    metric: str
+    value: float
+    dataset: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A model card.
+
+    Attributes:
+        name: The TOML file's name, without ending; not written in the file.
+        labels: Read from the label set the card names.
+        download: The sources of the weights, in the order they are tried.
+    """
+
+    name: str
+    title: str
+    task: Literal["detect"]
+    description: str
+    paper: str
+    network: NetworkSpec
+    input: InputSize
+    preprocessing: Preprocessing
+    decoding: BoxDecoding
+    weights: Weights
+    labels: tuple[Label, ...]
+    download: Download
+    published: tuple[Published, ...] = ()
+
+
+def card_names() -> list[str]:
+    """Names of the catalog's models, sorted."""
+    return sorted(path.stem for path in (_CATALOG / "models").glob("*.toml"))
+
+
+def load_card(name_or_path: str) -> Card:
+    """Reads a card of the catalog by name, or one of your own by the path of its TOML.
+
+    Raises:
+        UsageError: no such model or file.
+        ModelError: the card is malformed; the message says where.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = _CATALOG / "models" / f"{name_or_path}.toml"
+        if name_or_path not in card_names():
+            raise UsageError(f"There is no model {name_or_path!r}; the catalog has {', '.join(card_names())}.")
+    table = read_toml(path)
+    try:
+        download = parse_download(path.stem, table["weights"].pop("sources"), str(path))
+        labels = _labels(build(LabelSet, table["labels"], "labels"), path)
+        card = build(Card, {**table, "name": path.stem, "labels": labels, "download": download})
+    except KeyError as error:
+        raise ModelError(f"{path}: the card has no [{error.args[0]}].") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: {error}.") from error
+    if beyond := [label for label in card.labels if not 0 <= label.column < card.network.columns]:
+        raise ModelError(f"{path}: label {beyond[0].name!r} has no column in logits of {card.network.columns}.")
+    return card
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parses a TOML file of the catalog or of the user.
+
+    Raises:
+        UsageError: it cannot be opened.
+        ModelError: it is not TOML; the message has the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is not valid TOML: {error}.") from error
+
+
+def _labels(labels: LabelSet, card: Path) -> list[Label]:
+    """The names in ``labels/DATASET.toml``, or in ``DATASET.toml`` beside a card of the user's own."""
+    beside = card.with_name(f"{labels.dataset}.toml")
+    path = _CATALOG / "labels" / f"{labels.dataset}.toml"
+    names: Mapping[str, str] = read_toml(path if path.exists() else beside)
+    return [
+        Label(column=int(class_id) + labels.column_offset, class_id=int(class_id), name=name)
+        for class_id, name in names.items()
+    ]

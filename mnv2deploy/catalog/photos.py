@@ -1,0 +1,49 @@
+"""Sets of real photos: what export checks parity on, what the demo shows, what calibration will use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mnv2deploy.catalog.cards import read_toml
+from mnv2deploy.catalog.sources import Download, parse_download
+from mnv2deploy.errors import ModelError, UsageError
+
+_PHOTO_SETS = Path(__file__).parent / "photo_sets"
+SAMPLE_PHOTOS = "sample-photos"
+
+
+def photo_set_names() -> list[str]:
+    """Names of the catalog's photo sets, sorted."""
+    return sorted(path.stem for path in _PHOTO_SETS.glob("*.toml"))
+
+
+def load_photos(name_or_path: str) -> tuple[Download, ...]:
+    """Reads a photo set of the catalog by name, or a recipe of your own by the path of its TOML.
+
+    A set lists ``[[photos]]``, downloads that belong together; a recipe (``calib/*.toml``) may instead, or also,
+    name sets of the catalog in ``sets``.
+
+    Raises:
+        UsageError: no such set or file.
+        ModelError: malformed.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = _PHOTO_SETS / f"{name_or_path}.toml"
+        if name_or_path not in photo_set_names():
+            raise UsageError(f"There is no photo set {name_or_path!r}; the catalog has {', '.join(photo_set_names())}.")
+    table = read_toml(path)
+    if unknown := sorted(set(table) - {"description", "sets", "photos"}):
+        raise ModelError(f"{path}: unknown key {', '.join(unknown)}.")
+    downloads: list[Download] = []
+    for name in table.get("sets", []):
+        downloads += load_photos(name)
+    photos: list[dict[str, Any]] = table.get("photos", [])
+    for photo in photos:
+        if not isinstance(photo.get("name"), str) or not isinstance(photo.get("sources"), list):
+            raise ModelError(f"{path}: each [[photos]] needs a name and [[photos.sources]].")
+        downloads.append(parse_download(photo["name"], photo["sources"], str(path)))
+    if not downloads:
+        raise ModelError(f"{path} lists neither sets nor photos.")
+    return tuple(downloads)

@@ -1,0 +1,223 @@
+"""MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381): inverted residuals with linear bottlenecks.
+
+The backbone alone; heads live in files of their own. Module names follow the paper's Table 2: ``stem`` is its first
+convolution, ``blocks.0`` to ``blocks.16`` are the bottlenecks and ``last`` is the 1x1 convolution to 1280 channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Padding = Literal["tf", "torch"]
+
+# Paper, Table 2: expansion t, channels c, repetitions n, stride s of the first of them.
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """Rounds a channel count to a multiple of ``divisor``, never losing more than 10 %.
+
+    Source: ``_make_divisible`` of the authors' slim code, kept by every port since.
+    """
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """What differs between the frameworks that trained the weights.
+
+    Attributes:
+        padding: ``tf`` pads SAME: as much as the output size needs, the odd pixel after; ``torch`` pads
+            ``dilation * (kernel - 1) / 2`` on both sides. At stride 2 on an even side these are different networks.
+        batch_norm_eps: 1e-3 in TensorFlow and HF transformers, 1e-5 in torchvision and OpenMMLab.
+    """
+
+    padding: Padding = "torch"
+    batch_norm_eps: float = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """One bottleneck of Table 2, scaled."""
+
+    in_channels: int
+    channels: int
+    expansion: int
+    stride: int
+    dilation: int
+
+
+def block_specs(width_multiplier: float, output_stride: int) -> tuple[BlockSpec, ...]:
+    """The 17 bottlenecks at a width and an output stride.
+
+    Where the stride would pass ``output_stride`` it becomes dilation of every block after it: the
+    block that loses its stride keeps the dilation it had, all later ones are dilated (DeepLab; TF slim).
+    """
+    specs: list[BlockSpec] = []
+    in_channels = make_divisible(32 * width_multiplier)
+    stride_so_far, dilation = 2, 1
+    for expansion, base_channels, repetitions, first_stride in STAGES:
+        channels = make_divisible(base_channels * width_multiplier)
+        for repetition in range(repetitions):
+            stride = first_stride if repetition == 0 else 1
+            next_dilation = dilation
+            if stride_so_far * stride > output_stride:
+                stride, next_dilation = 1, dilation * stride
+            stride_so_far *= stride
+            specs.append(BlockSpec(in_channels, channels, expansion, stride, dilation))
+            in_channels, dilation = channels, next_dilation
+    return tuple(specs)
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch normalisation and, unless it is linear, ReLU6."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        conventions: Conventions,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        dilation: int = 1,
+        depthwise: bool = False,
+        linear: bool = False,
+    ) -> None:
+        super().__init__()
+        self.same = conventions.padding == "tf"
+        self.linear = linear
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=0 if self.same else dilation * (kernel - 1) // 2,
+            dilation=dilation,
+            groups=in_channels if depthwise else 1,
+            bias=False,
+        )
+        self.bn = nn.BatchNorm2d(out_channels, eps=conventions.batch_norm_eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
+        if self.same:
+            x = pad_same(x, self.conv)
+        x = self.bn(self.conv(x))
+        return x if self.linear else F.relu6(x)
+
+
+def pad_same(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Pads (N, C, H, W) with zeros as TensorFlow's SAME does before ``conv``; nothing for a 1x1 kernel."""
+    (left, right), (top, bottom) = (
+        _same_padding(x.shape[axis], conv.kernel_size[axis - 2], conv.stride[axis - 2], conv.dilation[axis - 2])
+        for axis in (3, 2)
+    )
+    return F.pad(x, (left, right, top, bottom)) if left or right or top or bottom else x
+
+
+def _same_padding(side: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    outputs = -(-side // stride)
+    total = max((outputs - 1) * stride + dilation * (kernel - 1) + 1 - side, 0)
+    return total // 2, total - total // 2
+
+
+class InvertedResidual(nn.Module):
+    """A bottleneck (paper, Figure 4d): expand 1x1, depthwise 3x3, project 1x1 without activation."""
+
+    def __init__(self, spec: BlockSpec, conventions: Conventions) -> None:
+        super().__init__()
+        # The TF code rounds the expanded width too, but widths are multiples of 8 already.
+        expanded = spec.in_channels * spec.expansion
+        self.expand = ConvNorm(spec.in_channels, expanded, conventions) if spec.expansion > 1 else None
+        self.depthwise = ConvNorm(
+            expanded, expanded, conventions, kernel=3, stride=spec.stride, dilation=spec.dilation, depthwise=True
+        )
+        self.project = ConvNorm(expanded, spec.channels, conventions, linear=True)
+        self.is_residual = spec.stride == 1 and spec.in_channels == spec.channels
+
+    def expanded(self, x: Tensor) -> Tensor:
+        """The expansion's output; the input itself in the first block, which does not expand."""
+        return x if self.expand is None else self.expand(x)
+
+    def reduced(self, expanded: Tensor, x: Tensor) -> Tensor:
+        """The block's output, from its expansion and its input."""
+        out: Tensor = self.project(self.depthwise(expanded))
+        return x + out if self.is_residual else out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, channels, H / stride, W / stride)."""
+        return self.reduced(self.expanded(x), x)
+
+
+class MobileNetV2(nn.Module):
+    """The backbone.
+
+    Args:
+        width_multiplier: 0.1 to 2; the paper's are 0.35, 0.5, 0.75, 1.0, 1.3 and 1.4.
+        output_stride: 8, 16 or 32: the input's side over the last feature map's.
+        conventions: Padding and batch-norm epsilon of the framework the weights come from.
+        last_channels: Of the last 1x1 convolution; 0 leaves it out. None: ``make_divisible(1280 * max(1, w))``,
+            the paper's and torchvision's rule.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        width_multiplier: float = 1.0,
+        output_stride: int = 32,
+        conventions: Conventions | None = None,
+        last_channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0.1 <= width_multiplier <= 2:
+            raise ValueError(f"width_multiplier {width_multiplier} is not between 0.1 and 2")
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride {output_stride} is not 8, 16 or 32")
+        conventions = conventions or Conventions()
+        specs = block_specs(width_multiplier, output_stride)
+        self.stem = ConvNorm(3, specs[0].in_channels, conventions, kernel=3, stride=2)
+        self.blocks = nn.ModuleList(InvertedResidual(spec, conventions) for spec in specs)
+        if last_channels is None:
+            last_channels = make_divisible(1280 * max(1.0, width_multiplier))
+        self.last = ConvNorm(specs[-1].channels, last_channels, conventions) if last_channels else None
+        self.channels = {"stem": specs[0].in_channels, "last": last_channels or specs[-1].channels}
+        for index, spec in enumerate(specs):
+            self.channels[f"blocks.{index}.expand"] = spec.in_channels * spec.expansion
+            self.channels[f"blocks.{index}"] = spec.channels
+
+    def features(self, x: Tensor, taps: Collection[str]) -> dict[str, Tensor]:
+        """Runs the backbone and keeps what ``taps`` names.
+
+        Args:
+            x: (N, 3, H, W) float32.
+            taps: Any of ``stem``, ``blocks.I.expand`` (an expansion's output, the first block's being its input),
+                ``blocks.I`` (a block's output) and ``last`` (the last 1x1 convolution, or the last block where
+                there is none).
+
+        Raises:
+            ValueError: a tap does not exist.
+        """
+        unknown = sorted(set(taps) - set(self.channels))
+        if unknown:
+            raise ValueError(f"no such features: {', '.join(unknown)}")
+        found: dict[str, Tensor] = {}
+        x = found["stem"] = self.stem(x)
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, InvertedResidual)  # noqa: S101 - ModuleList forgets its type
+            found[f"blocks.{index}.expand"] = expanded = block.expanded(x)
+            x = found[f"blocks.{index}"] = block.reduced(expanded, x)
+        found["last"] = x if self.last is None else self.last(x)
+        return {tap: found[tap] for tap in taps}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, channels, H / output_stride, W / output_stride)."""
+        return self.features(x, ["last"])["last"]
