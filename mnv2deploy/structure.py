@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from typing import Any, TypeVar
@@ -53,12 +54,7 @@ def _build(kind: Any, value: Any, path: str) -> Any:
 def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{path or 'the whole'} should be a table, not {value!r}")
-    hints = typing.get_type_hints(kind)
-    required = {
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
+    hints, required = _fields(kind)
     place = f" in {path}" if path else ""
     if unknown := sorted(set(value) - set(hints)):
         raise ValueError(f"unknown key {', '.join(unknown)}{place}")
@@ -66,6 +62,18 @@ def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
         raise ValueError(f"no {', '.join(missing)}{place}")
     prefix = f"{path}." if path else ""
     return kind(**{name: _build(hints[name], item, prefix + name) for name, item in value.items()})
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """The types of a dataclass's fields, and which must be given. Cached: looking types up is slow."""
+    missing = dataclasses.MISSING
+    required = frozenset(
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is missing and field.default_factory is missing
+    )
+    return typing.get_type_hints(kind), required
 
 
 def _build_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> Any:

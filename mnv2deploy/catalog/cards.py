@@ -135,6 +135,11 @@ def card_names() -> list[str]:
     return sorted(path.stem for path in (_CATALOG / "models").glob("*.toml"))
 
 
+def card_path(name: str) -> Path:
+    """The file of a catalog card."""
+    return _CATALOG / "models" / f"{name}.toml"
+
+
 def load_card(name_or_path: str) -> Card:
     """Reads a card of the catalog by name, or one of your own by the path of its TOML.
 
@@ -144,7 +149,7 @@ def load_card(name_or_path: str) -> Card:
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        path = _CATALOG / "models" / f"{name_or_path}.toml"
+        path = card_path(name_or_path)
         if name_or_path not in card_names():
             raise UsageError(f"There is no model {name_or_path!r}; the catalog has {', '.join(card_names())}.")
     table = read_toml(path)

@@ -1,0 +1,41 @@
+# What people and CI both call. Everything is installed into .venv, pinned by constraints.txt.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (a few minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## install, fetch real weights, export, and detect objects in a real photo
+	@mkdir -p build/demo
+	$(BIN)/mnv2deploy pull ssdlite-coco
+	$(BIN)/mnv2deploy pull sample-photos --output build/demo
+	$(BIN)/mnv2deploy export models/ssdlite-coco.toml
+	$(BIN)/mnv2deploy detect build/demo/motorcycle_left.png --model models/build/ssdlite-coco.onnx -o build/demo/detected.jpg
+	@echo "Look at $(CURDIR)/build/demo/detected.jpg"
+
+test: check  ## check, and run every test on real weights and real pictures
+	@MNV2DEPLOY_CACHE="$${MNV2DEPLOY_CACHE:-$(CURDIR)/build/cache}" $(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(STAMP)  ## lint, format, types and the floors of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP)  ## time the product beside the bare scripts it must keep up with
+	@$(BIN)/python benchmarks/detect.py
+
+clean:  ## remove what was built, keep the downloads
+	@rm -rf build/demo models/build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

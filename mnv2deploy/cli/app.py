@@ -1,0 +1,78 @@
+"""The command line: one Typer app, one thin module a command, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from mnv2deploy import __version__
+from mnv2deploy.cli.detect import detect
+from mnv2deploy.cli.export import export
+from mnv2deploy.cli.models import models
+from mnv2deploy.cli.pull import pull
+from mnv2deploy.errors import Mnv2deployError
+
+app = typer.Typer(
+    name="mnv2deploy",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich would take longer to load than all the rest
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(models)
+app.command()(pull)
+app.command()(export)
+app.command()(detect)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mnv2deploy {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 some input could not be read, 4 invalid model, "
+    "5 a check failed, 6 a download failed, 7 something this machine lacks."
+)
+def mnv2deploy(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take a MobileNetV2 checkpoint to a verified ONNX artifact, and a picture to an answer."""
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits with the documented code.
+
+    An error of ours is a sentence on stderr, and a JSON object on stdout too where ``--json`` was asked for.
+    Anything else is a bug: its traceback is shown and the exit code is 1.
+    """
+    try:
+        app()
+    except Mnv2deployError as error:
+        _report(error)
+        _leave(error.exit_code)
+    except KeyboardInterrupt:
+        _leave(130)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(0)
+    raise AssertionError("typer leaves by SystemExit")
+
+
+def _report(error: Mnv2deployError) -> None:
+    typer.echo(f"Error: {error}", err=True)
+    if "--json" in sys.argv[1:]:
+        from json import dumps
+
+        typer.echo(dumps({"error": str(error), "exit_code": error.exit_code}, ensure_ascii=False))
+
+
+def _leave(code: int) -> NoReturn:
+    sys.exit(code)

@@ -1,0 +1,61 @@
+"""Which artifact a command runs: the file it was given, or the catalog's, built on first use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from mnv2deploy.errors import MissingDependencyError, UsageError
+
+
+def find_artifact(model: str, *, offline: bool, quiet: bool) -> Path:
+    """Resolves ``--model``.
+
+    A name of the catalog stands for an artifact in the cache, one for each version of the card and of this program.
+    Where it is not there yet it is built, which is said, because it takes a download and some seconds.
+
+    Raises:
+        UsageError: neither a file nor a model of the catalog.
+        MissingDependencyError: the artifact is not there and the build extra is missing.
+    """
+    path = Path(model)
+    if path.suffix == ".onnx" or path.is_file():
+        return path
+    from mnv2deploy.catalog.cards import card_names, card_path
+
+    if model not in card_names():
+        raise UsageError(
+            f"--model {model}: there is no such file, and no such model in the catalog; "
+            f"it has {', '.join(card_names())}."
+        )
+    cached = _cache_path(model, card_path(model))
+    if not cached.is_file():
+        _build(model, cached, offline=offline, quiet=quiet)
+    return cached
+
+
+def _cache_path(model: str, card: Path) -> Path:
+    import hashlib
+
+    from mnv2deploy import __version__
+    from mnv2deploy.cache import cache_dir
+
+    key = hashlib.sha256(card.read_bytes() + __version__.encode()).hexdigest()[:12]
+    return cache_dir() / "artifacts" / f"{model}-{key}.onnx"
+
+
+def _build(model: str, output: Path, *, offline: bool, quiet: bool) -> None:
+    from mnv2deploy.cli.export import require_build_extra, run_export
+
+    try:
+        require_build_extra()
+    except MissingDependencyError as error:
+        raise MissingDependencyError(
+            f"The artifact of {model} is not built yet. {error}, or build it elsewhere with "
+            f"'mnv2deploy export {model}' and give it with --model {model}.onnx."
+        ) from error
+    if not quiet:
+        typer.echo(f"Building the artifact of {model}, once; it is kept in {output.parent}.", err=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    run_export(model, output, quiet=quiet, offline=offline)

@@ -1,0 +1,161 @@
+"""From a model card to an artifact on disk: weights, network, graph, contract, parity."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from mnv2deploy import contract as contracts
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
+from mnv2deploy.contract import Contract, DetectionDecoding, Input, Output, Provenance
+from mnv2deploy.export import graph, parity
+from mnv2deploy.export.simplification import simplify
+from mnv2deploy.files import write_atomically
+from mnv2deploy.networks import anchor_layers, load_network
+from mnv2deploy.runtime import images
+from mnv2deploy.runtime.session import Session
+from mnv2deploy.weights.checkpoint import checkpoint_digests, read_checkpoint
+from mnv2deploy.weights.fetch import fetch
+from mnv2deploy.weights.progress import SILENT, Progress
+
+_DETECTION_OUTPUTS = (
+    Output(name="class_logits", meaning="class_logits"),
+    Output(name="box_encodings", meaning="box_encodings"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        path: The artifact.
+        sha256: Of its bytes.
+        size: In bytes.
+        contract: As written into it.
+        parity: Against torch, on real pictures.
+        not_simplified: Why onnxsim's graph was not taken; None where it was, or was not asked for.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    contract: Contract
+    parity: tuple[parity.OutputParity, ...]
+    not_simplified: str | None
+
+
+def export(
+    card: Card,
+    output: Path,
+    *,
+    opset: int = graph.DEFAULT_OPSET,
+    simplified: bool = True,
+    weights: Path | None = None,
+    pictures: Sequence[Path] = (),
+    offline: bool = False,
+    progress: Progress = SILENT,
+) -> Exported:
+    """Builds the card's artifact and proves it equal to the torch network before it gets its name.
+
+    Args:
+        card: What to build.
+        output: Where; written to a temporary name and renamed.
+        opset: Of the graph.
+        simplified: Whether onnxsim is run.
+        weights: A checkpoint of the card's format to use instead of the card's own.
+        pictures: To check parity on; the catalog's sample photos where none are given.
+        offline: Never open a socket; weights and photos come from the cache.
+        progress: Told of downloads and steps.
+
+    Raises:
+        DownloadError: weights or photos could not be had.
+        CheckpointError: the weights do not fit the card's network.
+        VerificationError: onnxruntime and torch differ; nothing is written.
+    """
+    origin, checkpoint = _find_weights(card, weights, offline, progress)
+    photos = list(pictures) or _sample_photos(offline, progress)
+    progress.start(f"Exporting {card.name}", total=4)
+    network = load_network(card, read_checkpoint(checkpoint, card.weights.format), str(checkpoint))
+    progress.update(1)
+    shape = (3, card.input.height, card.input.width)
+    model = graph.trace(network, shape, [entry.name for entry in _DETECTION_OUTPUTS], opset)
+    progress.update(2)
+    not_simplified = None
+    if simplified:
+        model, not_simplified = simplify(model)
+    graph.normalize(model)
+    digests = checkpoint_digests(checkpoint, card.weights.format)
+    used_onnxsim = simplified and not_simplified is None
+    contract = describe(card, _provenance(card, origin, digests, graph.opset_of(model), used_onnxsim))
+    onnx.helper.set_model_props(model, {contracts.METADATA_KEY: contract.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    data = model.SerializeToString(deterministic=True)
+    progress.update(3)
+    tensors = [images.prepare(images.read(photo), contract.input, contract.preprocessing) for photo in photos]
+    results = parity.measure_parity(Session(data, name=str(output)), network, tensors)
+    parity.require_parity(results, str(output))
+    write_atomically(output, data)
+    progress.update(4)
+    progress.stop()
+    return Exported(output, hashlib.sha256(data).hexdigest(), len(data), contract, tuple(results), not_simplified)
+
+
+def describe(card: Card, provenance: Provenance) -> Contract:
+    """The contract of the artifact a card is built into."""
+    decoding = card.decoding
+    return Contract(
+        task=card.task,
+        input=Input(name="image", layout="NCHW", dtype="float32", height=card.input.height, width=card.input.width),
+        preprocessing=card.preprocessing,
+        outputs=_DETECTION_OUTPUTS,
+        decoding=DetectionDecoding(
+            anchors=anchor_layers(card.network),
+            coder=decoding.coder,
+            coder_scales=decoding.coder_scales,
+            activation=decoding.activation,
+            score_threshold=decoding.score_threshold,
+            iou_threshold=decoding.iou_threshold,
+            max_detections=decoding.max_detections,
+        ),
+        labels=card.labels,
+        provenance=provenance,
+    )
+
+
+def _find_weights(card: Card, weights: Path | None, offline: bool, progress: Progress) -> tuple[str, Path]:
+    """Where the weights are from, and their main file."""
+    if weights is None:
+        fetched = fetch(card.download, offline=offline, progress=progress)
+        return fetched.source.url, fetched.main
+    digests = {digest for _, digest in checkpoint_digests(weights, card.weights.format)} if weights.is_file() else set()
+    for source in card.download.sources:
+        if digests == {file.sha256 for file in source.files}:
+            return source.url, weights  # the card's own weights, had some other way
+    return "local file", weights
+
+
+def _sample_photos(offline: bool, progress: Progress) -> list[Path]:
+    downloads = load_photos(SAMPLE_PHOTOS)
+    return [path for item in downloads for path in fetch(item, offline=offline, progress=progress).files.values()]
+
+
+def _provenance(
+    card: Card, source: str, digests: tuple[tuple[str, str], ...], opset: int, used_onnxsim: bool
+) -> Provenance:
+    packages = ["mnv2deploy", "onnx", "onnxscript", "torch", *(["onnxsim"] if used_onnxsim else [])]
+    return Provenance(
+        model=card.name,
+        source=source,
+        weights_sha256=digests,
+        licence=card.weights.licence,
+        tools=tuple((package, importlib.metadata.version(package)) for package in sorted(packages)),
+        opset=opset,
+        minimum_onnxruntime=graph.MINIMUM_ONNXRUNTIME[opset],
+    )

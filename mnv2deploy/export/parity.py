@@ -1,0 +1,80 @@
+"""Parity: does onnxruntime compute from the artifact what torch computes from the network?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mnv2deploy.errors import VerificationError
+from mnv2deploy.runtime.session import Session
+
+TOLERANCE = 1e-4  # of the output's range
+BATCHES = (1, 2, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputParity:
+    """How far one output at one batch size is from torch's.
+
+    Attributes:
+        output: Its name.
+        batch: Pictures at once.
+        max_error: Greatest absolute difference.
+        mean_error: Mean absolute difference.
+        value_range: Greatest less least value torch computed.
+    """
+
+    output: str
+    batch: int
+    max_error: float
+    mean_error: float
+    value_range: float
+
+    @property
+    def relative_error(self) -> float:
+        return self.max_error / self.value_range if self.value_range else self.max_error
+
+
+def measure_parity(
+    session: Session, network: nn.Module, pictures: Sequence[NDArray[np.float32]], batches: Sequence[int] = BATCHES
+) -> list[OutputParity]:
+    """Runs both on the same real pictures, at several batch sizes.
+
+    Args:
+        session: The artifact in onnxruntime.
+        network: The torch network it was exported from, its outputs in the same order.
+        pictures: (1, 3, H, W) float32 each, prepared as the contract says; repeated where a batch needs more.
+        batches: Sizes to try.
+    """
+    results = []
+    for batch in batches:
+        tensor = np.concatenate([pictures[index % len(pictures)] for index in range(batch)])
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(tensor))
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for output, actual, wanted in zip(session.contract.outputs, session.run(tensor), expected, strict=True):
+            reference = wanted.numpy()
+            if actual.shape != reference.shape:
+                raise VerificationError(
+                    f"{output.name} has shape {actual.shape} in onnxruntime and {reference.shape} in torch."
+                )
+            error = np.abs(actual - reference)
+            value_range = float(np.ptp(reference))
+            results.append(OutputParity(output.name, batch, float(error.max()), float(error.mean()), value_range))
+    return results
+
+
+def require_parity(results: Sequence[OutputParity], where: str, tolerance: float = TOLERANCE) -> None:
+    """Raises VerificationError if any output is further from torch's than ``tolerance`` of its range."""
+    worst = max(results, key=lambda result: result.relative_error)
+    # Written so that NaN fails too.
+    if not worst.relative_error <= tolerance or any(np.isnan(result.max_error) for result in results):
+        raise VerificationError(
+            f"{where} was not written: at batch {worst.batch} {worst.output} differs from torch by "
+            f"{worst.relative_error:.1e} of its range, more than {tolerance:.0e}."
+        )

@@ -1,0 +1,36 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from pathlib import Path
+
+from mnv2deploy.errors import UsageError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file so that nobody ever sees half of it, and a failure leaves what was there before.
+
+    The bytes go to a new file in the same folder, which then takes the name. Its permissions are those of any new file
+    (0666 less the umask). Nothing is forced to the disk: this guards against a killed program, not a power cut.
+
+    Args:
+        path: Replaced where it exists. Its folder must exist.
+        data: The whole content.
+
+    Raises:
+        UsageError: the file cannot be written there.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}; choose another place.") from error

@@ -1,0 +1,113 @@
+"""Where drawn pictures go: what ``-o PICTURE_OR_DIR`` means, and the writing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mnv2deploy.errors import UsageError
+from mnv2deploy.files import write_atomically
+from mnv2deploy.runtime.quiet import quiet_decoders
+
+Image = NDArray[np.uint8]
+
+# Formats that hold any RGB picture. GIF has 256 colours; a GIF's drawing becomes a PNG.
+WRITABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+_FALLBACK_SUFFIX = ".png"
+
+
+def plan_outputs(output: str, inputs: Sequence[str]) -> list[Path]:
+    """Decides which file each input's picture is written to. Nothing is made yet.
+
+    One input and a path with a picture suffix: that file. A folder that exists, a path that ends in a slash, or several
+    inputs: a folder, in which each file has its input's name; ``cat.jpg`` from a second folder becomes ``cat-2.jpg``.
+
+    Args:
+        output: The value of ``-o``.
+        inputs: Paths of the input pictures.
+
+    Returns:
+        One path for each input, all different.
+
+    Raises:
+        UsageError: the suffix is unknown, one file is named for several pictures, or an input would be overwritten.
+    """
+    path = Path(output)
+    if path.is_dir() or output.endswith(("/", os.sep)):
+        outputs = _names_in(path, inputs)
+    elif len(inputs) == 1:
+        if path.suffix.lower() not in WRITABLE_SUFFIXES:
+            known = ", ".join(WRITABLE_SUFFIXES)
+            raise UsageError(f"-o {output} is not a picture that can be written ({known}); for a folder, add a slash.")
+        outputs = [path]
+    elif path.exists() or path.suffix.lower() in WRITABLE_SUFFIXES:
+        raise UsageError(f"-o {output} is one file and there are {len(inputs)} pictures; name a folder.")
+    else:
+        outputs = _names_in(path, inputs)
+    _refuse_overwriting(outputs, inputs)
+    return outputs
+
+
+def save(path: Path, image: Image) -> None:
+    """Writes a picture in the format of its suffix, whole or not at all, making the folder where needed.
+
+    Args:
+        path: With one of `WRITABLE_SUFFIXES`.
+        image: `(H, W, 3)` uint8 RGB.
+
+    Raises:
+        UsageError: it cannot be written there, or the format cannot hold it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path.parent} cannot be made a folder: {error.strerror}; choose another place.") from error
+    write_atomically(path, _encode(image, path))
+
+
+def _encode(image: Image, path: Path) -> bytes:
+    try:
+        with quiet_decoders():
+            done, encoded = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        done = False
+    if not done:
+        height, width = image.shape[:2]
+        raise UsageError(f"{path} cannot hold {width} x {height} pixels in its format; write a .png instead.")
+    return encoded.tobytes()
+
+
+def _names_in(folder: Path, inputs: Sequence[str]) -> list[Path]:
+    """Each input's own name; one that is taken, even in other letter case, gets the next free number."""
+    taken: set[str] = set()
+    outputs = []
+    for source in map(Path, inputs):
+        suffix = source.suffix if source.suffix.lower() in WRITABLE_SUFFIXES else _FALLBACK_SUFFIX
+        name, number = source.stem + suffix, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{source.stem}-{number}{suffix}"
+        taken.add(name.casefold())
+        outputs.append(folder / name)
+    return outputs
+
+
+def _refuse_overwriting(outputs: Sequence[Path], inputs: Sequence[str]) -> None:
+    """Compares files, not names: links, ``..`` and letter case must not help to overwrite an input."""
+    sources = {_identity(Path(source)) for source in inputs} - {None}
+    for output in outputs:
+        if _identity(output) in sources:
+            raise UsageError(f"{output} is an input picture and would be overwritten; choose another -o.")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

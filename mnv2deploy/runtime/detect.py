@@ -1,0 +1,144 @@
+"""Detection: a picture in, labelled boxes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnv2deploy.contract import Contract
+from mnv2deploy.errors import ModelError, UsageError
+from mnv2deploy.runtime import images
+from mnv2deploy.runtime.boxes import BoxCoder, Floats, generate_anchors, non_maximum_suppression
+from mnv2deploy.runtime.results import Detection, DetectionResult
+from mnv2deploy.runtime.session import Session
+
+
+class Detector:
+    """Finds objects.
+
+    Args:
+        session: An artifact whose task is ``detect``.
+        score: Least probability answered; None takes the artifact's own threshold.
+        iou: Boxes of one class that overlap more are one object; None takes the artifact's own threshold.
+        max_detections: At most so many a picture; None takes the artifact's own.
+        classes: Names of the classes to answer; empty answers all.
+
+    Raises:
+        ModelError: the artifact is for another task, or decodes in a way this version does not know.
+        UsageError: a threshold is out of range, or a class name is not one of the model's.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
+        classes: Collection[str] = (),
+    ) -> None:
+        contract = session.contract
+        if contract.task != "detect":
+            raise ModelError(f"{session.name} is a model to {contract.task} with, not to detect; choose another.")
+        decoding = contract.decoding
+        if decoding.activation not in ("sigmoid", "softmax"):
+            raise ModelError(f"{session.name}: unknown activation {decoding.activation!r}; update mnv2deploy.")
+        self.session = session
+        self.contract = contract
+        self._score = _in_unit_range("--score", decoding.score_threshold if score is None else score)
+        self._iou = _in_unit_range("--iou", decoding.iou_threshold if iou is None else iou)
+        self._max_detections = decoding.max_detections if max_detections is None else max_detections
+        if self._max_detections < 1:
+            raise UsageError(f"--max-detections {self._max_detections}: at least 1 is needed.")
+        self._anchors = generate_anchors(decoding.anchors)
+        self._coder = BoxCoder(decoding.coder, decoding.coder_scales)
+        self._labels = {label.column: label for label in contract.labels}
+        self._wanted = _wanted_columns(contract, classes)
+
+    def __call__(self, picture: NDArray[np.uint8] | Path | str) -> DetectionResult:
+        """Detects in one picture.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB, or the path of a picture file.
+
+        Raises:
+            InputError: the file is not a picture that can be read.
+        """
+        image = picture if isinstance(picture, np.ndarray) else images.read(Path(picture))
+        tensor = images.prepare(image, self.contract.input, self.contract.preprocessing)
+        logits, encodings = self.session.run(tensor)
+        return self.decode(logits[0], encodings[0], height=image.shape[0], width=image.shape[1])
+
+    def decode(self, logits: Floats, encodings: Floats, height: int, width: int) -> DetectionResult:
+        """Turns one picture's raw outputs into detections.
+
+        Args:
+            logits: (A, columns) float32.
+            encodings: (A, 4) float32.
+            height: Of the original picture, pixels.
+            width: Of the original picture, pixels.
+        """
+        if len(logits) != len(self._anchors):
+            raise ModelError(
+                f"{self.session.name} answers for {len(logits)} anchors, its contract describes {len(self._anchors)}."
+            )
+        anchors, columns, scores = self._candidates(logits)
+        boxes = self._coder.decode(encodings[anchors], self._anchors[anchors])
+        # Boxes are cut at the picture's border after suppression, not before: TensorFlow's order, and the overlap of
+        # two boxes that reach out of the picture depends on it.
+        kept = non_maximum_suppression(boxes, scores, columns, self._iou, self._max_detections)
+        pixels = np.clip(boxes[kept], 0, 1).astype(np.float64) * (width, height, width, height)
+        return DetectionResult(
+            width=width,
+            height=height,
+            detections=tuple(
+                Detection(self._labels[column].name, self._labels[column].class_id, score, tuple(box))
+                for column, score, box in zip(
+                    columns[kept].tolist(), scores[kept].tolist(), pixels.tolist(), strict=True
+                )
+            ),
+        )
+
+    def _candidates(self, logits: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+        """Anchor, column and score of everything over the threshold, in the wanted columns.
+
+        A sigmoid is monotonic, so its threshold is applied to the logits; only what passes is activated.
+        """
+        if self.contract.decoding.activation == "softmax":
+            values = np.exp(logits - logits.max(axis=1, keepdims=True))
+            values /= values.sum(axis=1, keepdims=True)
+            threshold = self._score
+        else:
+            values, threshold = logits, _logit(self._score)
+        hits = np.flatnonzero(values > np.float32(threshold))
+        anchors, columns = np.divmod(hits, logits.shape[1])
+        wanted = np.isin(columns, self._wanted)
+        anchors, columns = anchors[wanted], columns[wanted]
+        scores = values[anchors, columns]
+        if self.contract.decoding.activation == "sigmoid":
+            scores = 1 / (1 + np.exp(-scores))
+        return anchors, columns, scores
+
+
+def _wanted_columns(contract: Contract, classes: Collection[str]) -> list[int]:
+    """The columns to answer: those with a label, and of them only the named ones where names are given."""
+    names = {label.name for label in contract.labels}
+    if unknown := sorted(set(classes) - names):
+        raise UsageError(f"--classes: the model knows no {', '.join(unknown)}; it knows {', '.join(sorted(names))}.")
+    return [label.column for label in contract.labels if not classes or label.name in classes]
+
+
+def _in_unit_range(option: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise UsageError(f"{option} {value:g} is not between 0 and 1.")
+    return value
+
+
+def _logit(probability: float) -> float:
+    if probability <= 0:
+        return -math.inf
+    return math.inf if probability >= 1 else math.log(probability / (1 - probability))

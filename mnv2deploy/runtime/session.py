@@ -1,0 +1,109 @@
+"""An artifact in onnxruntime: opening it, reading its contract, running it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mnv2deploy.contract import METADATA_KEY, Contract, parse_contract
+from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
+
+_SUFFIX = "ExecutionProvider"
+
+
+class Session:
+    """An open artifact.
+
+    Args:
+        model: Path of the ``.onnx`` file, or its bytes.
+        threads: For one inference; None takes every processor this process may use.
+        provider: Execution provider in short, ``cpu``, ``cuda``, ``openvino``, ``coreml`` and so on.
+        name: What to call the model in messages; its path by default.
+
+    Attributes:
+        contract: As read from the artifact.
+        providers: The execution providers in use, first choice first.
+
+    Raises:
+        UsageError: the file does not exist, or ``threads`` is not positive.
+        ModelError: not an ONNX model, or not an artifact of mnv2deploy.
+        MissingDependencyError: this onnxruntime has no such provider.
+    """
+
+    def __init__(
+        self, model: Path | bytes, *, threads: int | None = None, provider: str = "cpu", name: str | None = None
+    ) -> None:
+        self.name = name or (str(model) if isinstance(model, Path) else "the model")
+        if isinstance(model, Path) and not model.is_file():
+            raise UsageError(f"{model}: there is no such file.")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong comes as an exception; nothing is printed
+        options.intra_op_num_threads = _thread_count(threads)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), options, providers=[_provider(provider)]
+            )
+        except MissingDependencyError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            raise ModelError(
+                f"{self.name} is not a model onnxruntime {onnxruntime.__version__} can open ({_first_line(error)})."
+            ) from error
+        self.providers: list[str] = self._session.get_providers()
+        self.contract = self._read_contract()
+
+    def run(self, tensor: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """The outputs the contract lists, in its order, for one (N, 3, H, W) input."""
+        names = [output.name for output in self.contract.outputs]
+        outputs: list[NDArray[Any]] = self._session.run(names, {self.contract.input.name: tensor})
+        return outputs
+
+    def _read_contract(self) -> Contract:
+        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise ModelError(
+                f"{self.name} carries no mnv2deploy contract, so nothing says how to prepare its input or read its "
+                "output; make the artifact with 'mnv2deploy export'."
+            )
+        contract = parse_contract(text, self.name)
+        self._require([contract.input.name], [entry.name for entry in self._session.get_inputs()])
+        self._require(
+            [output.name for output in contract.outputs], [entry.name for entry in self._session.get_outputs()]
+        )
+        return contract
+
+    def _require(self, promised: Sequence[str], present: Sequence[str]) -> None:
+        if missing := sorted(set(promised) - set(present)):
+            raise ModelError(
+                f"{self.name}: the contract names {', '.join(missing)}, which the graph has not; export it again."
+            )
+
+
+def _thread_count(threads: int | None) -> int:
+    if threads is None:
+        affinity = getattr(os, "sched_getaffinity", None)  # Linux: what the container may use, not what it has
+        return len(affinity(0)) if affinity else (os.cpu_count() or 1)
+    if threads < 1:
+        raise UsageError(f"--threads {threads}: at least 1 is needed.")
+    return threads
+
+
+def _provider(short: str) -> str:
+    available: list[str] = onnxruntime.get_available_providers()
+    for provider in available:
+        if provider.removesuffix(_SUFFIX).lower() == short.lower():
+            return provider
+    names = ", ".join(provider.removesuffix(_SUFFIX).lower() for provider in available)
+    raise MissingDependencyError(
+        f"This onnxruntime has no provider {short!r}, only {names}; others come with other onnxruntime packages."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

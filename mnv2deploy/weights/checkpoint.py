@@ -1,0 +1,44 @@
+"""A checkpoint on disk: which files it is made of, and its tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from mnv2deploy.errors import CheckpointError, UsageError
+from mnv2deploy.weights.tensorflow import Tensors, read_frozen_graph, read_tensorflowjs
+
+_READERS: dict[str, Callable[[Path], Tensors]] = {
+    "tensorflowjs": read_tensorflowjs,
+    "frozen-graph": read_frozen_graph,
+}
+
+
+def read_checkpoint(path: Path, format_name: str) -> Tensors:
+    """Reads tensors by the names the checkpoint gives them.
+
+    Args:
+        path: The main file (``model.json`` of a TensorFlow.js model).
+        format_name: ``weights.format`` of the model card.
+
+    Raises:
+        UsageError: there is no such file.
+        CheckpointError: it is not of that format, or damaged.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file; --weights wants the checkpoint's main file.")
+    return _READERS[format_name](path)
+
+
+def checkpoint_digests(path: Path, format_name: str) -> tuple[tuple[str, str], ...]:
+    """Name and sha256 of every file the checkpoint is made of, the main one first."""
+    files = [path]
+    if format_name == "tensorflowjs":
+        try:
+            groups = json.loads(path.read_bytes())["weightsManifest"]
+            files += [path.parent / Path(name).name for group in groups for name in group["paths"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is not a TensorFlow.js graph model.") from error
+    return tuple((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files)

@@ -1,0 +1,82 @@
+"""Real weights, real pictures: fetched once into a cache, built once a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnv2deploy.catalog.cards import load_card
+from mnv2deploy.catalog.photos import load_photos
+from mnv2deploy.weights.fetch import Fetched, fetch
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache() -> Path:
+    """The cache of this run and the next, outside the user's own."""
+    folder = Path(os.environ.setdefault("MNV2DEPLOY_CACHE", str(REPOSITORY / "build" / "cache")))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(cache: Path) -> dict[str, Path]:
+    """The sample photos by file name."""
+    return dict(fetch(load_photos("sample-photos")[0]).files)
+
+
+@pytest.fixture(scope="session")
+def coco_weights(cache: Path) -> Fetched:
+    return fetch(load_card("ssdlite-coco").download)
+
+
+@pytest.fixture(scope="session")
+def pedestrian_weights(cache: Path) -> Fetched:
+    return fetch(load_card("ssdlite-pedestrian").download)
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -> dict[str, Path]:
+    """Both detectors' artifacts, exported by this code."""
+    from mnv2deploy.export.artifact import export
+
+    folder = tmp_path_factory.mktemp("artifacts")
+    names = ("ssdlite-coco", "ssdlite-pedestrian")
+    return {name: export(load_card(name), folder / f"{name}.onnx").path for name in names}
+
+
+@pytest.fixture(scope="session")
+def coco_artifact(artifacts: dict[str, Path]) -> Path:
+    return artifacts["ssdlite-coco"]
+
+
+def run_cli(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``mnv2deploy`` as a process of its own, as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "mnv2deploy", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def cli():
+    return run_cli
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of labelled pictures ``MNV2DEPLOY_DATA`` names."""
+    folder = os.environ.get("MNV2DEPLOY_DATA")
+    if not folder:
+        pytest.skip("MNV2DEPLOY_DATA is not set: no labelled pictures to measure on")
+    return Path(folder)
