@@ -180,7 +180,7 @@ def parse_contract(text: str, where: str) -> Contract:
     try:
         data = json.loads(text)
         version = data["version"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{where} carries a contract that cannot be read; export the model again.") from error
     if version != VERSION:
         raise ModelError(

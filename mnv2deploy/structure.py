@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ def build(kind: type[T], value: Any, path: str = "") -> T:
     """Makes the dataclass ``kind`` out of plain dicts, lists and scalars.
 
     Keys may be left out where the field has a default; unknown keys are refused. Integers are taken where a
-    float is wanted, lists become tuples.
+    float is wanted, lists become tuples; infinity and NaN are no numbers here.
 
     Args:
         kind: A dataclass whose fields are dataclasses, tuples, unions with None, strings, numbers and booleans.
@@ -44,11 +45,21 @@ def _build(kind: Any, value: Any, path: str) -> Any:
         if value not in typing.get_args(kind):
             raise ValueError(f"{path} should be one of {', '.join(typing.get_args(kind))}, not {value!r}")
         return value
-    if kind is float and type(value) is int:
-        return float(value)
+    if kind is float and type(value) in (int, float):
+        return _finite(value, path)
     if type(value) is not kind:
         raise ValueError(f"{path} should be {kind.__name__}, not {value!r}")
     return value
+
+
+def _finite(value: float, path: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{path} should be a finite number")
+    return number
 
 
 def _build_dataclass(kind: Any, value: Any, path: str) -> Any:

@@ -154,6 +154,8 @@ def load_card(name_or_path: str) -> Card:
             raise UsageError(f"There is no model {name_or_path!r}; the catalog has {', '.join(card_names())}.")
     table = read_toml(path)
     try:
+        if made_here := sorted({"name", "download"} & set(table)):
+            raise ValueError(f"unknown key {', '.join(made_here)}")
         download = parse_download(path.stem, table["weights"].pop("sources"), str(path))
         labels = _labels(build(LabelSet, table["labels"], "labels"), path)
         card = build(Card, {**table, "name": path.stem, "labels": labels, "download": download})
@@ -177,7 +179,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{path} is not valid TOML: {error}.") from error
 
 
@@ -185,7 +187,12 @@ def _labels(labels: LabelSet, card: Path) -> list[Label]:
     """The names in ``labels/DATASET.toml``, or in ``DATASET.toml`` beside a card of the user's own."""
     beside = card.with_name(f"{labels.dataset}.toml")
     path = _CATALOG / "labels" / f"{labels.dataset}.toml"
-    names: Mapping[str, str] = read_toml(path if path.exists() else beside)
+    path = path if path.exists() else beside
+    if not path.exists():
+        raise ModelError(f"{card}: there is no label set {labels.dataset!r}, in the catalog or as {beside}.")
+    names: Mapping[str, str] = read_toml(path)
+    if wrong := [class_id for class_id, name in names.items() if not isinstance(name, str)]:
+        raise ModelError(f"{path}: the name of class {wrong[0]} should be a string.")
     return [
         Label(column=int(class_id) + labels.column_offset, class_id=int(class_id), name=name)
         for class_id, name in names.items()

@@ -26,7 +26,7 @@ def load_photos(name_or_path: str) -> tuple[Download, ...]:
 
     Raises:
         UsageError: no such set or file.
-        ModelError: malformed.
+        ModelError: malformed, or a recipe names a set the catalog does not have.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -37,13 +37,22 @@ def load_photos(name_or_path: str) -> tuple[Download, ...]:
     if unknown := sorted(set(table) - {"description", "sets", "photos"}):
         raise ModelError(f"{path}: unknown key {', '.join(unknown)}.")
     downloads: list[Download] = []
-    for name in table.get("sets", []):
+    for name in _list(table, "sets", path):
+        if name not in photo_set_names():
+            known = ", ".join(photo_set_names())
+            raise ModelError(f"{path}: there is no photo set {name!r}; the catalog has {known}.")
         downloads += load_photos(name)
-    photos: list[dict[str, Any]] = table.get("photos", [])
-    for photo in photos:
-        if not isinstance(photo.get("name"), str) or not isinstance(photo.get("sources"), list):
+    for photo in _list(table, "photos", path):
+        if not isinstance(photo, dict) or set(photo) != {"name", "sources"} or not isinstance(photo["name"], str):
             raise ModelError(f"{path}: each [[photos]] needs a name and [[photos.sources]].")
         downloads.append(parse_download(photo["name"], photo["sources"], str(path)))
     if not downloads:
         raise ModelError(f"{path} lists neither sets nor photos.")
     return tuple(downloads)
+
+
+def _list(table: dict[str, Any], key: str, path: Path) -> list[Any]:
+    entries = table.get(key, [])
+    if not isinstance(entries, list):
+        raise ModelError(f"{path}: {key} should be a list, not {entries!r}.")
+    return entries

@@ -78,17 +78,20 @@ def parse_source(table: Mapping[str, Any], where: str) -> Source:
         where: The file it stands in, for messages.
 
     Raises:
-        ModelError: a key is missing, a scheme unknown or a digest malformed.
+        ModelError: a key is missing or unknown, a scheme unknown or a digest malformed.
     """
     try:
-        url, _, member = str(table["url"]).partition("!")
+        _refuse_unknown(table, {"url", "sha256", "size", "files"})
+        url, mark, member = str(table["url"]).partition("!")
         scheme = url.split(":", 1)[0]
         if scheme not in SCHEMES:
             raise ValueError(f"unknown scheme {scheme!r}, wanted one of {', '.join(SCHEMES)}")
         is_archive = bool(member)
-        if scheme in ("pypi", "npm") and not is_archive:
+        if (mark or scheme in ("pypi", "npm")) and not is_archive:
             raise ValueError(f"{url} needs '!member'")
         entries: Mapping[str, Mapping[str, Any]] = table["files"]
+        for entry in entries.values():
+            _refuse_unknown(entry, {"sha256", "size"})
         if is_archive and not member.endswith("/") and len(entries) != 1:
             raise ValueError(f"{url}!{member} names one member but lists {len(entries)} files")
         files = tuple(
@@ -96,14 +99,14 @@ def parse_source(table: Mapping[str, Any], where: str) -> Source:
                 name=_plain_name(name),
                 member=(member + name if member.endswith("/") else member) if is_archive else name,
                 sha256=_digest(entry["sha256"]),
-                size=int(entry["size"]),
+                size=_size(entry["size"]),
             )
             for name, entry in entries.items()
         )
         if not files:
             raise ValueError("no files listed")
         sha256 = _digest(table["sha256"]) if "sha256" in table else None
-        size = int(table.get("size", sum(file.size for file in files)))
+        size = _size(table.get("size", sum(file.size for file in files)))
         return Source(url=url, files=files, is_archive=is_archive, sha256=sha256, size=size)
     except KeyError as error:
         raise ModelError(f"{where}: a source lacks the key {error}.") from error
@@ -113,6 +116,8 @@ def parse_source(table: Mapping[str, Any], where: str) -> Source:
 
 def parse_download(name: str, tables: list[Mapping[str, Any]], where: str) -> Download:
     """Reads the list of alternative sources of one thing (see `parse_source`)."""
+    if not isinstance(tables, list) or not tables:
+        raise ModelError(f"{where}: {name} has no sources; give at least one [[sources]] table.")
     return Download(name=name, sources=tuple(parse_source(table, where) for table in tables))
 
 
@@ -120,6 +125,18 @@ def _digest(text: object) -> str:
     if not isinstance(text, str) or not _SHA256.fullmatch(text):
         raise ValueError(f"{text!r} is not a sha256 in lower-case hex")
     return text
+
+
+def _size(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"size {value!r} is not a number of bytes")
+    return value
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: set[str]) -> None:
+    # A misspelled "sha256" would otherwise switch the check of the archive off.
+    if unknown := sorted(set(table.keys()) - known):
+        raise ValueError(f"unknown key {', '.join(unknown)}")
 
 
 def _plain_name(name: str) -> str:

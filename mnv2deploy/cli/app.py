@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -27,6 +26,10 @@ app.command()(models)
 app.command()(pull)
 app.command()(export)
 app.command()(detect)
+
+
+# What typer raises on a wrong command line; only its subclasses are public.
+_TYPER_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,25 +57,22 @@ def main() -> NoReturn:
     Anything else is a bug: its traceback is shown and the exit code is 1.
     """
     try:
-        app()
+        code = app(standalone_mode=False) or 0
+    except SystemExit:  # so typer answers a broken pipe: whoever read our output has seen enough
+        code = 0
     except Mnv2deployError as error:
-        _report(error)
-        _leave(error.exit_code)
-    except KeyboardInterrupt:
-        _leave(130)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(0)
-    raise AssertionError("typer leaves by SystemExit")
+        typer.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+        _print_json(str(error), code)
+    except _TYPER_ERROR as error:
+        error.show()  # a wrong option, a missing argument
+        code = error.exit_code
+        _print_json(error.format_message(), code)
+    sys.exit(code)
 
 
-def _report(error: Mnv2deployError) -> None:
-    typer.echo(f"Error: {error}", err=True)
+def _print_json(message: str, code: int) -> None:
     if "--json" in sys.argv[1:]:
         from json import dumps
 
-        typer.echo(dumps({"error": str(error), "exit_code": error.exit_code}, ensure_ascii=False))
-
-
-def _leave(code: int) -> NoReturn:
-    sys.exit(code)
+        typer.echo(dumps({"error": message, "exit_code": code}, ensure_ascii=False))

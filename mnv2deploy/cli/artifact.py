@@ -57,5 +57,4 @@ def _build(model: str, output: Path, *, offline: bool, quiet: bool) -> None:
         ) from error
     if not quiet:
         typer.echo(f"Building the artifact of {model}, once; it is kept in {output.parent}.", err=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
     run_export(model, output, quiet=quiet, offline=offline)

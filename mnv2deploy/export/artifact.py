@@ -16,7 +16,7 @@ from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
 from mnv2deploy.contract import Contract, DetectionDecoding, Input, Output, Provenance
 from mnv2deploy.export import graph, parity
 from mnv2deploy.export.simplification import simplify
-from mnv2deploy.files import write_atomically
+from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.networks import anchor_layers, load_network
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.session import Session
@@ -66,7 +66,7 @@ def export(
 
     Args:
         card: What to build.
-        output: Where; written to a temporary name and renamed.
+        output: Where; its folder is made where it is missing. Written to a temporary name and renamed.
         opset: Of the graph.
         simplified: Whether onnxsim is run.
         weights: A checkpoint of the card's format to use instead of the card's own.
@@ -75,10 +75,12 @@ def export(
         progress: Told of downloads and steps.
 
     Raises:
+        UsageError: ``output`` cannot be written there, or ``weights`` is no file.
         DownloadError: weights or photos could not be had.
         CheckpointError: the weights do not fit the card's network.
         VerificationError: onnxruntime and torch differ; nothing is written.
     """
+    make_folder(output.parent)
     origin, checkpoint = _find_weights(card, weights, offline, progress)
     photos = list(pictures) or _sample_photos(offline, progress)
     progress.start(f"Exporting {card.name}", total=4)

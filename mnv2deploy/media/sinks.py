@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.errors import UsageError
-from mnv2deploy.files import write_atomically
+from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.runtime.quiet import quiet_decoders
 
 Image = NDArray[np.uint8]
@@ -63,10 +63,7 @@ def save(path: Path, image: Image) -> None:
     Raises:
         UsageError: it cannot be written there, or the format cannot hold it.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path.parent} cannot be made a folder: {error.strerror}; choose another place.") from error
+    make_folder(path.parent)
     write_atomically(path, _encode(image, path))
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from mnv2deploy.catalog.cards import Card, NetworkSpec
 from mnv2deploy.contract import AnchorLayer
+from mnv2deploy.errors import ModelError
 from mnv2deploy.networks.mobilenet_v2 import Conventions, MobileNetV2
 from mnv2deploy.networks.ssdlite import SSDLite, ssd_anchor_layers
 from mnv2deploy.weights.tensorflow import Tensors, convert
@@ -45,8 +46,12 @@ def load_network(card: Card, tensors: Tensors, where: str) -> nn.Module:
 
     Raises:
         CheckpointError: a tensor is missing, extra or misshapen; named.
+        ModelError: the card's numbers make no network.
     """
-    network = build_network(card.network)
+    try:
+        network = build_network(card.network)
+    except (ValueError, ArithmeticError) as error:
+        raise ModelError(f"The network of the card {card.name} cannot be built: {error}.") from error
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     state = convert(tensors, shapes, card.network.batch_norm_eps, where)
     network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state.items()})

@@ -73,6 +73,8 @@ class SSDLite(nn.Module):
         super().__init__()
         if len(anchors_per_cell) != len(taps) + len(extras):
             raise ValueError(f"{len(taps) + len(extras)} feature maps, anchors for {len(anchors_per_cell)}")
+        if unknown := sorted(set(taps) - set(backbone.channels)):
+            raise ValueError(f"no such features: {', '.join(unknown)}")
         self.backbone = backbone
         self.taps = tuple(taps)
         channels = [backbone.channels[tap] for tap in taps]

@@ -33,12 +33,18 @@ def read_checkpoint(path: Path, format_name: str) -> Tensors:
 
 
 def checkpoint_digests(path: Path, format_name: str) -> tuple[tuple[str, str], ...]:
-    """Name and sha256 of every file the checkpoint is made of, the main one first."""
+    """Name and sha256 of every file the checkpoint is made of, the main one first.
+
+    Raises:
+        CheckpointError: a file cannot be read, or the main one does not say which others there are.
+    """
     files = [path]
-    if format_name == "tensorflowjs":
-        try:
+    try:
+        if format_name == "tensorflowjs":
             groups = json.loads(path.read_bytes())["weightsManifest"]
             files += [path.parent / Path(name).name for group in groups for name in group["paths"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is not a TensorFlow.js graph model.") from error
-    return tuple((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files)
+        return tuple((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror} ({error.filename}).") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not a TensorFlow.js graph model.") from error

@@ -42,6 +42,7 @@ _SCHEMA = {
     "Dim": [("size", 1, "int64")],
 }
 # DataType of types.proto -> numpy type and the field that holds values not stored as bytes.
+_LARGEST = 2**28  # values that a protocol buffer, which ends at 2 GB, can hold
 _DTYPES = {1: ("<f4", "floats"), 2: ("<f8", "doubles"), 3: ("<i4", "ints"), 9: ("<i8", "longs")}
 
 
@@ -60,6 +61,8 @@ def parse_graph_def(data: bytes) -> dict[str, NDArray[Any]]:
     for node in graph.node:
         if node.op != "Const":
             continue
+        if node.name in constants:
+            raise ValueError(f"two constants are named {node.name}")
         for attribute in node.attr:
             if attribute.key == "value" and attribute.value.tensor.dtype in _DTYPES:
                 constants[node.name] = _array(attribute.value.tensor, node.name)
@@ -78,10 +81,13 @@ def _array(tensor: Any, name: str) -> NDArray[Any]:
         if len(tensor.content) != size * np.dtype(dtype).itemsize:
             raise ValueError(f"the constant {name} has {len(tensor.content)} bytes for the shape {shape}")
         return np.frombuffer(tensor.content, dtype).reshape(shape)
-    values = np.asarray(getattr(tensor, field), dtype)
-    if len(values) not in (1, size) and size:
+    # TensorFlow leaves out the repetitions of the last value, and zeros altogether.
+    values = np.asarray(getattr(tensor, field) or [0], dtype)
+    if len(values) == 1:
+        return np.broadcast_to(values, size).reshape(shape)
+    if len(values) > size or size > _LARGEST:
         raise ValueError(f"the constant {name} has {len(values)} values for the shape {shape}")
-    return np.broadcast_to(values, size).reshape(shape)  # one value stands for all
+    return np.pad(values, (0, size - len(values)), "edge").reshape(shape)
 
 
 @functools.cache

@@ -158,7 +158,7 @@ def _npm_reason(log: str) -> str:
         return "404 Not Found"
     if code == "ETARGET":
         return "no such version"
-    return code or _telling(lines)
+    return code or _telling(lines or log.splitlines())
 
 
 def _telling(lines: Iterable[str]) -> str:

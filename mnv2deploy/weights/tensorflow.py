@@ -24,6 +24,8 @@ Tensors = dict[str, NDArray[Any]]
 # The networks' tensors live in these scopes; what stands elsewhere (anchors, image resizing, decoding) is
 # arithmetic of the graph that the contract describes.
 _NETWORK_SCOPES = ("FeatureExtractor/", "BoxPredictor_")
+# The manifest's names of number types.
+_DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?"}
 
 
 def read_tensorflowjs(path: Path) -> Tensors:
@@ -42,20 +44,29 @@ def read_tensorflowjs(path: Path) -> Tensors:
             data = b"".join(_read_shard(path.parent, name) for name in group["paths"])
             offset = 0
             for entry in group["weights"]:
-                stored = np.dtype(entry.get("quantization", entry)["dtype"]).newbyteorder("<")
-                size = stored.itemsize * math.prod(entry["shape"])
-                if offset + size > len(data):
-                    raise CheckpointError(f"{path}: the shards end before the tensor {entry['name']}.")
-                array = np.frombuffer(data, stored, math.prod(entry["shape"]), offset).reshape(entry["shape"])
-                tensors[entry["name"]] = _dequantized(array, entry)
-                offset += size
+                name, shape = _name_and_shape(entry)
+                if name in tensors:
+                    raise CheckpointError(f"{path} lists the tensor {name} twice.")
+                stored = np.dtype(_DTYPES[entry.get("quantization", entry)["dtype"]])
+                count = math.prod(shape)
+                if offset + stored.itemsize * count > len(data):
+                    raise CheckpointError(f"{path}: the shards end before the tensor {name}.")
+                tensors[name] = _dequantized(np.frombuffer(data, stored, count, offset).reshape(shape), entry)
+                offset += stored.itemsize * count
             if offset != len(data):
                 raise CheckpointError(f"{path}: the shards hold {len(data) - offset} bytes more than model.json lists.")
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror} ({error.filename}).") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a TensorFlow.js graph model: {error}.") from error
     return tensors
+
+
+def _name_and_shape(entry: Mapping[str, Any]) -> tuple[str, list[int]]:
+    name, shape = entry["name"], entry["shape"]
+    if not isinstance(name, str) or not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"the tensor {name!r} of shape {shape!r}")
+    return name, shape
 
 
 def _read_shard(folder: Path, name: str) -> bytes:
@@ -69,9 +80,10 @@ def _dequantized(array: NDArray[Any], entry: Mapping[str, Any]) -> NDArray[Any]:
     if code is None:
         return array
     values = array.astype(np.float64)
-    if code["dtype"] != "float16":
-        values = values * float(code["scale"]) + float(code["min"])
-    return values.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # `convert` refuses what is not finite, by name
+        if code["dtype"] != "float16":
+            values = values * float(code["scale"]) + float(code["min"])
+        return values.astype(np.float32)
 
 
 def read_frozen_graph(path: Path) -> Tensors:
@@ -113,9 +125,10 @@ def convert(raw: Tensors, shapes: Mapping[str, tuple[int, ...]], batch_norm_eps:
                 f"{where}: {converter.last} becomes {key} with shape {array.shape}, but the network needs {shape}; "
                 "the checkpoint is of another width or another number of classes."
             )
-        if not np.isfinite(array).all():
-            raise CheckpointError(f"{where}: {converter.last} holds values that are not finite.")
-        state[key] = np.ascontiguousarray(array, np.float32)
+        with np.errstate(over="ignore"):  # of a float64 tensor
+            state[key] = np.ascontiguousarray(array, np.float32)
+        if not np.isfinite(state[key]).all():
+            raise CheckpointError(f"{where}: {converter.last} holds values that are not finite in float32.")
     extra = converter.unused()
     if extra:
         more = f" and {len(extra) - 3} more" if len(extra) > 3 else ""
@@ -129,6 +142,8 @@ class _Converter:
     def __init__(self, raw: Tensors, batch_norm_eps: float, where: str) -> None:
         # The extras' scopes end in their channel count, which says nothing the shapes do not.
         self._raw = {re.sub(r"(/layer_19_\d_Conv2d_\d_(?:1x1|3x3_s2))_\d+", r"\1", name): raw[name] for name in raw}
+        if len(self._raw) < len(raw):
+            raise CheckpointError(f"{where} has two tensors for the same layer of the extras.")
         self._names = dict(zip(self._raw, raw, strict=True))
         self._eps = batch_norm_eps
         self._where = where
@@ -149,19 +164,20 @@ class _Converter:
         if module.endswith(".conv"):
             depthwise = f"{scope}/depthwise_weights"
             if depthwise in self._raw:
-                return self._take(depthwise).transpose(2, 3, 0, 1)
+                kernel = self._take(depthwise)
+                return kernel.transpose(2, 3, 0, 1) if kernel.ndim == 4 else kernel
             return _oihw(self._take(f"{scope}/weights", f"{scope}/Conv2D/merged_input"))
         if f"{scope}/BatchNorm/batchnorm/sub" in self._raw:
-            return self._folded_norm(f"{scope}/BatchNorm/batchnorm", kind)
+            return self._folded_norm(scope, kind)
         names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
         return self._take(f"{scope}/BatchNorm/{names[kind]}")
 
     def _folded_norm(self, scope: str, kind: str) -> NDArray[Any]:
-        offset = self._take(f"{scope}/sub")
+        offset = self._take(f"{scope}/BatchNorm/batchnorm/sub")
         if kind == "bias":
             return offset
-        if kind == "weight" and f"{scope}/mul" in self._raw:
-            return self._take(f"{scope}/mul")
+        if kind == "weight" and f"{scope}/Conv2D/merged_input" not in self._raw:  # else it is in the kernel
+            return self._take(f"{scope}/BatchNorm/batchnorm/mul")
         return np.full_like(offset, {"weight": 1.0, "running_mean": 0.0, "running_var": 1.0 - self._eps}[kind])
 
     def _take(self, *names: str) -> NDArray[Any]:

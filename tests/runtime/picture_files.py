@@ -1,4 +1,4 @@
-"""Builds picture files byte by byte, from the formats' specifications, so that tests need no files and no second library."""
+"""Builds picture files byte by byte, from the formats' specifications: no files and no second library needed."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def test_shows_the_bytes_arriving(server: WebServer) -> None:
     url = server.on("/w", server.gives(DATA))
     recorder = Recorder()
     fetch(download(plain(url, DATA)), progress=recorder)
-    updates = [event[1] for event in recorder.seen if event[0] == "update"]
+    updates = [int(str(event[1])) for event in recorder.seen if event[0] == "update"]
     assert recorder.seen[0] == ("start", url, len(DATA))
     assert recorder.seen[-1] == ("stop",)
     assert len(updates) > 1
@@ -388,6 +388,24 @@ def test_two_processes_at_once_download_once(server: WebServer, cache: Path) -> 
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert sorted(out.strip() for out, _ in outputs) == ["false", "true"]
     assert server.hits["/w"] == 1
+    assert temporaries(cache) == []
+
+
+def test_says_that_it_waits_for_another_process(server: WebServer, cache: Path) -> None:
+    source = plain(server.on("/w", server.stalls(DATA), server.gives(DATA)), DATA)
+    other = start_pull(source)
+    wait_until(lambda: server.hits["/w"])
+
+    class EndsTheOther(Recorder):
+        def start(self, description: str, total: int | None) -> None:
+            super().start(description, total)
+            if "waiting for another process" in description:
+                other.kill()
+                other.communicate()
+
+    recorder = EndsTheOther()
+    assert fetch(download(source), progress=recorder).main.read_bytes() == DATA
+    assert recorder.seen[0][1:] == ("weights: waiting for another process that is fetching it", None)
     assert temporaries(cache) == []
 
 

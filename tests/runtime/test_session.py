@@ -1,0 +1,76 @@
+"""What is and what is not an artifact."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+import mnv2deploy
+from mnv2deploy.contract import METADATA_KEY
+from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
+from mnv2deploy.runtime.session import Session
+
+
+def with_contract(artifact, path, change):
+    """A copy of the artifact whose contract went through ``change``; None takes it out."""
+    model = onnx.load(artifact)
+    contract = {prop.key: prop.value for prop in model.metadata_props}[METADATA_KEY]
+    changed = change(json.loads(contract))
+    del model.metadata_props[:]
+    if changed is not None:
+        onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(changed)})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda contract: None, "no mnv2deploy contract"),  # an .onnx of somebody else's
+        (lambda contract: contract | {"version": 99}, "version 99"),  # of a later release
+        (lambda contract: contract | {"task": 5}, "damaged contract"),
+        (lambda contract: contract | {"task": "classify"}, "not to detect"),
+        (lambda contract: contract | {"input": contract["input"] | {"name": "x"}}, "the contract names x"),
+        (lambda contract: contract | {"decoding": contract["decoding"] | {"activation": "tanh"}}, "tanh"),
+    ],
+)
+def test_an_onnx_file_that_is_not_an_artifact_is_refused(change, says, coco_artifact, tmp_path):
+    path = with_contract(coco_artifact, tmp_path / "other.onnx", change)
+    with pytest.raises(ModelError, match=says) as caught:
+        mnv2deploy.load(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: b"not a model at all", id="text"),
+        pytest.param(lambda data: data[: len(data) // 2], id="truncated"),
+        pytest.param(lambda data: data[:5000] + bytes(200) + data[5200:], id="holes"),
+    ],
+)
+def test_a_damaged_file_is_a_model_error(damage, coco_artifact, tmp_path):
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(damage(coco_artifact.read_bytes()))
+    with pytest.raises(ModelError, match="damaged.onnx"):
+        mnv2deploy.load(path)
+
+
+def test_a_missing_file_is_wrong_usage(tmp_path):
+    with pytest.raises(UsageError, match="there is no such file"):
+        mnv2deploy.load(tmp_path / "nowhere.onnx")
+
+
+def test_a_provider_this_machine_lacks_is_named_with_those_it_has(coco_artifact):
+    with pytest.raises(MissingDependencyError, match=r"'tpu', only .*cpu"):
+        mnv2deploy.load(coco_artifact, provider="tpu")
+
+
+def test_batches_of_any_size_run(coco_artifact):
+    session = Session(coco_artifact, threads=1)
+    for batch in (1, 3):
+        logits, encodings = session.run(np.zeros((batch, 3, 300, 300), np.float32))
+        assert logits.shape == (batch, 1917, 91)
+        assert encodings.shape == (batch, 1917, 4)
