@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import filelock
-import platformdirs
 
+from mnv2deploy.cache import cache_dir
 from mnv2deploy.catalog.sources import Download, Source
 from mnv2deploy.errors import DownloadError
 from mnv2deploy.weights import packages, web
@@ -51,12 +50,6 @@ class Fetched:
     def main(self) -> Path:
         """The first file the card lists."""
         return next(iter(self.files.values()))
-
-
-def cache_dir() -> Path:
-    """The folder for everything downloaded: ``MNV2DEPLOY_CACHE`` if set, else the system's place for caches."""
-    chosen = os.environ.get("MNV2DEPLOY_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else Path(platformdirs.user_cache_dir("mnv2deploy"))
 
 
 def fetch(

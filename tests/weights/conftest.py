@@ -21,8 +21,9 @@ def server() -> Iterator[WebServer]:
         thread.join()
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own, instead of the one all tests share."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("MNV2DEPLOY_CACHE", str(folder))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

