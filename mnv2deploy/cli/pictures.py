@@ -67,6 +67,23 @@ class PictureRun(Generic[R]):
         Raises:
             typer.Exit: with code 3 if some picture could not be read; the others are done.
         """
+        from mnv2deploy.cli.quiet import quiet_decoders
+
+        with quiet_decoders():
+            failures = self._answer_all(answer, to_json, to_text, draw)
+        if failures:
+            if len(self._sources) > 1:
+                typer.echo(f"{failures} of {len(self._sources)} pictures could not be read.", err=True)
+            raise typer.Exit(InputError.exit_code)
+
+    def _answer_all(
+        self,
+        answer: Callable[[NDArray[np.uint8]], R],
+        to_json: Callable[[R], dict[str, Any]],
+        to_text: Callable[[R], str],
+        draw: Callable[[NDArray[np.uint8], R], NDArray[np.uint8]],
+    ) -> int:
+        """Returns how many pictures could not be read."""
         from mnv2deploy.media.sources import read_sources
 
         progress = self._progress()
@@ -88,10 +105,7 @@ class PictureRun(Generic[R]):
                 progress.update(done)
         finally:
             progress.stop()
-        if failures:
-            if len(self._sources) > 1:
-                typer.echo(f"{failures} of {len(self._sources)} pictures could not be read.", err=True)
-            raise typer.Exit(InputError.exit_code)
+        return failures
 
     def _progress(self) -> Any:
         """A bar, unless the answers themselves scroll by on the same terminal."""

@@ -19,6 +19,7 @@ from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.networks import anchor_layers, load_network
 from mnv2deploy.runtime import images
+from mnv2deploy.runtime.detect import Detector
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.checkpoint import checkpoint_digests, read_checkpoint
 from mnv2deploy.weights.fetch import fetch
@@ -78,6 +79,7 @@ def export(
         UsageError: ``output`` cannot be written there, or ``weights`` is no file.
         DownloadError: weights or photos could not be had.
         CheckpointError: the weights do not fit the card's network.
+        ModelError: the card's anchors are not the network's.
         VerificationError: onnxruntime and torch differ; nothing is written.
     """
     make_folder(output.parent)
@@ -101,8 +103,10 @@ def export(
     data = model.SerializeToString(deterministic=True)
     progress.update(3)
     tensors = [images.prepare(images.read(photo), contract.input, contract.preprocessing) for photo in photos]
-    results = parity.measure_parity(Session(data, name=str(output)), network, tensors)
+    session = Session(data, name=str(output))
+    results = parity.measure_parity(session, network, tensors)
     parity.require_parity(results, str(output))
+    Detector(session)(photos[0])  # the contract must fit the graph: as many anchors, the labels' columns
     write_atomically(output, data)
     progress.update(4)
     progress.stop()

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from mnv2deploy.errors import UsageError
 from mnv2deploy.files import make_folder, write_atomically
-from mnv2deploy.runtime.quiet import quiet_decoders
 
 Image = NDArray[np.uint8]
 
@@ -69,8 +68,7 @@ def save(path: Path, image: Image) -> None:
 
 def _encode(image: Image, path: Path) -> bytes:
     try:
-        with quiet_decoders():
-            done, encoded = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        done, encoded = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error:
         done = False
     if not done:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mnv2deploy import contract
 from mnv2deploy.errors import InputError, ModelError
 from mnv2deploy.runtime.headers import FORMATS, Header, identify
-from mnv2deploy.runtime.quiet import quiet_decoders
 
 Image = NDArray[np.uint8]
 
@@ -90,8 +89,7 @@ def _decode(data: bytes, header: Header, name: str) -> Image:
     straight = header.format == "JPEG" or header.planar
     flags = cv2.IMREAD_COLOR_RGB if straight else cv2.IMREAD_UNCHANGED
     try:
-        with quiet_decoders():
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise _undecodable(name) from error
     # The stubs say that imdecode always answers; it gives None for what it cannot decode.

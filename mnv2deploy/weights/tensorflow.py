@@ -57,7 +57,7 @@ def read_tensorflowjs(path: Path) -> Tensors:
                 raise CheckpointError(f"{path}: the shards hold {len(data) - offset} bytes more than model.json lists.")
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror} ({error.filename}).") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a TensorFlow.js graph model: {error}.") from error
     return tensors
 

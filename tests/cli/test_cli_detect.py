@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import struct
+import subprocess
+import sys
+import zlib
 
 import cv2
 import pytest
@@ -133,3 +137,37 @@ def test_the_default_artifact_is_built_once_and_said(cli, photos, cache, tmp_pat
     assert second.returncode == 0
     assert second.stderr == ""
     assert first.stdout == second.stdout
+
+
+def test_the_decoders_own_noise_never_reaches_the_terminal(cli, photos, model, tmp_path):
+    """A PNG with a broken colour profile, a JPEG with junk between segments, one cut short, a PNG with a bad CRC."""
+    encoded = {
+        kind: cv2.imencode(kind, cv2.imread(str(photos["coffee.png"])))[1].tobytes() for kind in (".png", ".jpg")
+    }
+    png, jpeg = encoded[".png"], encoded[".jpg"]
+    profile = b"iCCPx\0\0junk"
+    noisy = {
+        "profile.png": png[:33] + struct.pack(">I", 7) + profile + struct.pack(">I", zlib.crc32(profile)) + png[33:],
+        "junk.jpg": jpeg[:20] + b"junk" + jpeg[20:],
+        "cut.jpg": jpeg[: len(jpeg) // 2],
+        "crc.png": png[:60] + bytes([png[60] ^ 255]) + png[61:],
+    }
+    for name, content in noisy.items():
+        (tmp_path / name).write_bytes(content)
+    bare = subprocess.run(
+        [sys.executable, "-c", "import cv2, sys; [cv2.imread(name) for name in sys.argv[1:]]", *noisy],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert len(bare.stderr.splitlines()) >= 3, "these files no longer make any noise"
+    done = cli("detect", *(tmp_path / name for name in noisy), *model, "--json")
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    failed = [document["error"] for document in documents if "error" in document]
+    assert done.returncode == 3
+    assert [f"Error: {error}" for error in failed] == done.stderr.splitlines()[:-1]
+    assert done.stderr.splitlines()[-1] == f"{len(failed)} of 4 pictures could not be read."
+    assert "cut.jpg" in done.stderr
+    assert "profile.png" not in done.stderr

@@ -1,5 +1,6 @@
 """What an export promises: parity with torch, a contract, and nothing written when it fails."""
 
+import dataclasses
 import subprocess
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from mnv2deploy.catalog.cards import load_card
-from mnv2deploy.errors import CheckpointError, UsageError, VerificationError
+from mnv2deploy.errors import CheckpointError, ModelError, UsageError, VerificationError
 from mnv2deploy.export import artifact, parity, simplification
 from mnv2deploy.export.artifact import export
 from mnv2deploy.export.parity import OutputParity, measure_parity, require_parity
@@ -112,6 +113,15 @@ def test_the_same_weights_from_a_file_give_the_same_artifact(pedestrian_weights,
     copy.write_bytes(pedestrian_weights.main.read_bytes())
     export(PEDESTRIAN, tmp_path / "again.onnx", weights=copy)
     assert (tmp_path / "again.onnx").read_bytes() == artifacts["ssdlite-pedestrian"].read_bytes()
+
+
+def test_a_card_whose_anchors_are_not_the_networks_is_refused(tmp_path, photos):
+    spec = PEDESTRIAN.network
+    anchors = dataclasses.replace(spec.anchors, grids=((18, 20), *spec.anchors.grids[1:]))
+    card = dataclasses.replace(PEDESTRIAN, network=dataclasses.replace(spec, anchors=anchors))
+    with pytest.raises(ModelError, match="1917 anchors, its contract describes 1914"):
+        export(card, tmp_path / "never.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_of_another_model_are_refused_by_name(pedestrian_weights, tmp_path, photos):

@@ -89,11 +89,10 @@ def test_saves_rgb_in_every_format(tmp_path: Path, suffix: str) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_says_when_a_format_cannot_hold_a_picture(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_says_when_a_format_cannot_hold_a_picture(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"wide\.webp cannot hold 20000 x 1 pixels .* \.png"):
         save(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr().err == ""
 
 
 def test_says_when_a_folder_cannot_be_made(tmp_path: Path) -> None:

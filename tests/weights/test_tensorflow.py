@@ -25,8 +25,9 @@ COUNT = 15
 
 @pytest.fixture(scope="session", autouse=True)
 def cache() -> Path:
-    """The run's cache, not the empty one a test of fetching gets."""
-    return Path(os.environ["MNV2DEPLOY_CACHE"])
+    """The run's cache (``tests/conftest.py``), not the empty one that a test of fetching gets."""
+    folder = Path(__file__).parent.parent.parent / "build" / "cache"
+    return Path(os.environ.setdefault("MNV2DEPLOY_CACHE", str(folder)))
 
 
 class Checkpoint:
