@@ -17,13 +17,17 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## install, fetch real weights, export, and detect objects in a real photo
+demo: $(STAMP)  ## install, fetch real weights, export; classify, detect and segment in real photos
 	@mkdir -p build/demo
-	$(BIN)/mnv2deploy pull ssdlite-coco
+	$(BIN)/mnv2deploy pull mobilenet-v2 ssdlite-coco deeplabv3-voc
 	$(BIN)/mnv2deploy pull sample-photos --output build/demo
+	$(BIN)/mnv2deploy export models/mobilenet-v2.toml
 	$(BIN)/mnv2deploy export models/ssdlite-coco.toml
+	$(BIN)/mnv2deploy export models/deeplabv3-voc.toml
+	$(BIN)/mnv2deploy classify build/demo/chelsea.png --model models/build/mobilenet-v2.onnx -o build/demo/classified.jpg
 	$(BIN)/mnv2deploy detect build/demo/motorcycle_left.png --model models/build/ssdlite-coco.onnx -o build/demo/detected.jpg
-	@echo "Look at $(CURDIR)/build/demo/detected.jpg"
+	$(BIN)/mnv2deploy segment build/demo/astronaut.png --model models/build/deeplabv3-voc.onnx -o build/demo
+	@echo "Look at the pictures in $(CURDIR)/build/demo"
 
 test: check  ## check, and run every test on real weights and real pictures
 	@MNV2DEPLOY_CACHE="$${MNV2DEPLOY_CACHE:-$(CURDIR)/build/cache}" $(BIN)/python -m pytest --cov --cov-report=term

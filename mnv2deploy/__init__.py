@@ -9,50 +9,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mnv2deploy.runtime.results import Detection, DetectionResult
+from mnv2deploy.runtime.results import (
+    ClassificationResult,
+    ClassScore,
+    Detection,
+    DetectionResult,
+    Segment,
+    SegmentationResult,
+)
 
 if TYPE_CHECKING:
-    from mnv2deploy.runtime.detect import Detector
+    from mnv2deploy.runtime.pipeline import Pipeline
 
 __version__ = "0.1.0"
-__all__ = ["Detection", "DetectionResult", "load"]
+__all__ = [
+    "ClassScore",
+    "ClassificationResult",
+    "Detection",
+    "DetectionResult",
+    "Segment",
+    "SegmentationResult",
+    "load",
+]
 
 
 def load(
-    path: str | os.PathLike[str],
-    *,
-    threads: int | None = None,
-    provider: str = "cpu",
-    score: float | None = None,
-    iou: float | None = None,
-    max_detections: int | None = None,
-    classes: Collection[str] = (),
-) -> Detector:
+    path: str | os.PathLike[str], *, threads: int | None = None, provider: str = "cpu", **options: Any
+) -> Pipeline:
     """Opens an artifact.
 
     Args:
         path: The ``.onnx`` file.
         threads: For one inference; None takes every processor this process may use.
         provider: Execution provider in short: ``cpu``, ``cuda``, ``openvino``, ...
-        score: Least probability answered; None takes the artifact's own threshold.
-        iou: NMS threshold; None takes the artifact's own.
-        max_detections: At most so many a picture; None takes the artifact's own.
-        classes: Names of the classes to answer; empty answers all.
+        options: Of the artifact's task. To detect: ``score``, ``iou``, ``max_detections`` and ``classes`` (names). To
+            classify: ``top``. What is left out is the artifact's own.
 
     Returns:
-        A callable: a picture ((H, W, 3) uint8 RGB, or a path) in, a `DetectionResult` out.
+        A callable: a picture ((H, W, 3) uint8 RGB, or a path) in; a `DetectionResult`, `ClassificationResult` or
+        `SegmentationResult` out.
 
     Raises:
-        UsageError: no such file, or an argument out of range.
+        UsageError: no such file, an option the task does not have, or one out of range.
         ModelError: not an artifact of mnv2deploy.
         MissingDependencyError: this onnxruntime has no such provider.
     """
-    from mnv2deploy.runtime.detect import Detector
+    from mnv2deploy.runtime.pipeline import open_pipeline
     from mnv2deploy.runtime.session import Session
 
-    session = Session(Path(path), threads=threads, provider=provider)
-    return Detector(session, score=score, iou=iou, max_detections=max_detections, classes=classes)
+    return open_pipeline(Session(Path(path), threads=threads, provider=provider), **options)

@@ -39,8 +39,7 @@ def _build(kind: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         return _build_tuple(typing.get_args(kind), value, path)
     if origin is types.UnionType:
-        options = [option for option in typing.get_args(kind) if option is not types.NoneType]
-        return None if value is None else _build(options[0], value, path)
+        return _build_union(typing.get_args(kind), value, path)
     if origin is typing.Literal:
         if value not in typing.get_args(kind):
             raise ValueError(f"{path} should be one of {', '.join(typing.get_args(kind))}, not {value!r}")
@@ -50,6 +49,24 @@ def _build(kind: Any, value: Any, path: str) -> Any:
     if type(value) is not kind:
         raise ValueError(f"{path} should be {kind.__name__}, not {value!r}")
     return value
+
+
+def _build_union(options: tuple[Any, ...], value: Any, path: str) -> Any:
+    """A union with None; or one of dataclasses, each of which begins with a field that is its tag, a Literal."""
+    if value is None and types.NoneType in options:
+        return None
+    kinds = [option for option in options if option is not types.NoneType]
+    if len(kinds) == 1:
+        return _build(kinds[0], value, path)
+    if isinstance(value, tuple(kinds)):  # parsed by its own reader already
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} should be a table, not {value!r}")
+    tag = dataclasses.fields(kinds[0])[0].name
+    known = {name: kind for kind in kinds for name in typing.get_args(_fields(kind)[0][tag])}
+    if value.get(tag) not in [*known]:  # a list, for what cannot be hashed
+        raise ValueError(f"{path}.{tag} should be one of {', '.join(known)}, not {value.get(tag)!r}")
+    return _build_dataclass(known[value[tag]], value, path)
 
 
 def _finite(value: float, path: str) -> float:

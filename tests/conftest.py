@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mnv2deploy.catalog.cards import load_card
+from mnv2deploy.catalog.cards import card_names, load_card
 from mnv2deploy.catalog.photos import load_photos
 from mnv2deploy.weights.fetch import Fetched, fetch
 
@@ -41,13 +41,22 @@ def pedestrian_weights(cache: Path) -> Fetched:
 
 
 @pytest.fixture(scope="session")
+def deeplab_weights(cache: Path) -> Fetched:
+    return fetch(load_card("deeplabv3-voc").download)
+
+
+@pytest.fixture(scope="session")
+def classifier_weights(cache: Path) -> Fetched:
+    return fetch(load_card("mobilenet-v2").download)
+
+
+@pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -> dict[str, Path]:
-    """Both detectors' artifacts, exported by this code."""
+    """The artifact of every model of the catalog, exported by this code."""
     from mnv2deploy.export.artifact import export
 
     folder = tmp_path_factory.mktemp("artifacts")
-    names = ("ssdlite-coco", "ssdlite-pedestrian")
-    return {name: export(load_card(name), folder / f"{name}.onnx").path for name in names}
+    return {name: export(load_card(name), folder / f"{name}.onnx").path for name in card_names()}
 
 
 @pytest.fixture(scope="session")

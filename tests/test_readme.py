@@ -75,7 +75,7 @@ def check_the_python_example(folder):
 def test_the_demo_runs_commands_the_readme_explains():
     recipe = re.search(r"^demo:.*?\n((?:\t.*\n)+)", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     commands = re.findall(r"\$\(BIN\)/mnv2deploy (\w+)", recipe[1])
-    assert commands == ["pull", "pull", "export", "detect"]
+    assert commands == ["pull", "pull", "export", "export", "export", "classify", "detect", "segment"]
 
 
 def test_links_lead_somewhere():

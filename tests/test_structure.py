@@ -31,6 +31,24 @@ class Tree:
     tags: tuple[str, ...] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Moss:
+    kind: Literal["moss"] = "moss"
+    wet: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fern:
+    kind: Literal["fern", "bracken"]
+    leaf: Leaf
+
+
+@dataclass(frozen=True)
+class Floor:
+    cover: Moss | Fern
+    more: Moss | Fern | None = None
+
+
 GOOD: dict[str, Any] = {"height": 2.5, "alive": True, "kind": "oak"}
 
 
@@ -112,11 +130,57 @@ def test_place_starts_where_it_is_told_to() -> None:
         build(Tree, {**GOOD, "leaves": [{"size": None}]}, "garden")
 
 
+@pytest.mark.parametrize(
+    ("cover", "built"),
+    [
+        ({"kind": "moss", "wet": True}, Moss(wet=True)),
+        ({"wet": False, "kind": "moss"}, Moss(wet=False)),  # the tag may stand anywhere
+        ({"kind": "fern", "leaf": {"size": 3}}, Fern(kind="fern", leaf=Leaf(3))),
+        ({"kind": "bracken", "leaf": {"size": 4}}, Fern(kind="bracken", leaf=Leaf(4))),
+        (Moss(wet=True), Moss(wet=True)),
+    ],
+)
+def test_tag_says_which_of_several_dataclasses_it_is(cover: Any, built: Moss | Fern) -> None:
+    assert build(Floor, {"cover": cover}) == Floor(built)
+    assert build(Floor, {"cover": cover, "more": cover}).more == built
+    assert build(Floor, {"cover": cover, "more": None}).more is None
+
+
+@pytest.mark.parametrize(
+    ("cover", "message"),
+    [
+        ({"kind": "grass"}, "cover.kind should be one of moss, fern, bracken, not 'grass'"),
+        ({"wet": True}, "cover.kind should be one of moss, fern, bracken, not None"),  # even where it has a default
+        ({"kind": ["moss"], "wet": True}, r"cover.kind should be one of moss, fern, bracken, not \['moss'\]"),
+        ({"kind": {}}, "cover.kind should be one of moss, fern, bracken, not {}"),
+        ({"kind": "moss"}, "no wet in cover"),
+        ({"kind": "moss", "wet": True, "leaf": {"size": 3}}, "unknown key leaf in cover"),
+        ({"kind": "fern", "leaf": {"size": "3"}}, "cover.leaf.size should be int, not '3'"),
+        ("moss", "cover should be a table, not 'moss'"),
+        ([], r"cover should be a table, not \[\]"),
+        (None, "cover should be a table, not None"),
+    ],
+)
+def test_mistake_in_one_of_several_dataclasses_is_said(cover: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        build(Floor, {"cover": cover})
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["size", "name", "x"]), inner),
     max_leaves=5,
 )
+
+
+@given(st.dictionaries(st.sampled_from(["kind", "wet", "leaf"]), ANY | st.sampled_from(["moss", "fern", True])))
+def test_any_table_is_one_of_several_dataclasses_or_a_value_error(cover: dict[str, Any]) -> None:
+    try:
+        built = build(Floor, {"cover": cover}).cover
+    except ValueError:
+        return
+    assert built.kind == cover["kind"]
+    assert type(built) is (Moss if built.kind == "moss" else Fern)
 
 
 @given(st.dictionaries(st.sampled_from([*Tree.__dataclass_fields__, "x"]), ANY))

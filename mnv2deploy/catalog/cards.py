@@ -8,13 +8,19 @@ a card of your own.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mnv2deploy.catalog.sources import Download, parse_download
-from mnv2deploy.contract import Label, Preprocessing
+from mnv2deploy.contract import (
+    BoxDecoding,
+    ClassificationDecoding,
+    Label,
+    Preprocessing,
+    SegmentationDecoding,
+    check_resize,
+)
 from mnv2deploy.errors import ModelError, UsageError
 from mnv2deploy.structure import build
 
@@ -34,14 +40,38 @@ class SsdAnchors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSpec:
-    """What the network is built from.
+class BackboneSpec:
+    """What the MobileNetV2 backbone is built from; see `mnv2deploy.networks.mobilenet_v2.MobileNetV2`.
 
     Attributes:
-        architecture: ``ssdlite``.
-        width_multiplier: Of the backbone.
+        width_multiplier: 0.1 to 2.
+        output_stride: 8, 16 or 32.
         padding: Convention of the framework the weights come from.
         batch_norm_eps: Of the same.
+    """
+
+    width_multiplier: float
+    output_stride: int = 32
+    padding: Literal["tf", "torch"]
+    batch_norm_eps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierSpec:
+    """The classifier: its logits have ``columns`` columns."""
+
+    architecture: Literal["mobilenet_v2"]
+    backbone: BackboneSpec
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SSDLiteSpec:
+    """The detector.
+
+    Attributes:
+        architecture: The tag.
+        backbone: With its last convolution.
         taps: Backbone features the head reads.
         extras: Channels of the feature maps after the backbone.
         columns: Of the class logits, background included.
@@ -49,13 +79,34 @@ class NetworkSpec:
     """
 
     architecture: Literal["ssdlite"]
-    width_multiplier: float
-    padding: Literal["tf", "torch"]
-    batch_norm_eps: float
+    backbone: BackboneSpec
     taps: tuple[str, ...]
     extras: tuple[int, ...]
     columns: int
     anchors: SsdAnchors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepLabSpec:
+    """Mobile DeepLabv3.
+
+    Attributes:
+        architecture: The tag.
+        backbone: Without its last convolution.
+        columns: Of the logits, background included.
+        head_batch_norm_eps: The head's differs from the backbone's in TensorFlow.
+        atrous_rates: Of the ASPP's dilated branches; empty is the paper's reduced form.
+    """
+
+    architecture: Literal["deeplabv3"]
+    backbone: BackboneSpec
+    columns: int
+    head_batch_norm_eps: float
+    atrous_rates: tuple[int, ...] = ()
+
+
+NetworkSpec = ClassifierSpec | SSDLiteSpec | DeepLabSpec
+_TASKS = {"mobilenet_v2": "classify", "ssdlite": "detect", "deeplabv3": "segment"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +116,9 @@ class InputSize:
     height: int
     width: int
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoxDecoding:
-    """The card's part of `mnv2deploy.contract.DetectionDecoding`."""
-
-    coder: Literal["yxhw", "xywh"]
-    coder_scales: tuple[float, float, float, float]
-    activation: Literal["sigmoid", "softmax"]
-    score_threshold: float
-    iou_threshold: float
-    max_detections: int
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"an input of {self.height} x {self.width} pixels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +133,7 @@ class LabelSet:
 class Weights:
     """What the checkpoint is; where it can be had is the card's ``download``."""
 
-    format: Literal["tensorflowjs", "frozen-graph"]
+    format: Literal["tensorflowjs", "frozen-graph", "torchvision"]
     licence: str
     origin: str
 
@@ -117,17 +160,27 @@ class Card:
 
     name: str
     title: str
-    task: Literal["detect"]
     description: str
     paper: str
     network: NetworkSpec
     input: InputSize
     preprocessing: Preprocessing
-    decoding: BoxDecoding
+    decoding: BoxDecoding | ClassificationDecoding | SegmentationDecoding
     weights: Weights
     labels: tuple[Label, ...]
     download: Download
     published: tuple[Published, ...] = ()
+
+    def __post_init__(self) -> None:
+        made_for = _TASKS[self.network.architecture]
+        if self.task != made_for:
+            raise ValueError(f"{self.network.architecture} is a network to {made_for} with, not to {self.task}")
+        check_resize(self.task, self.preprocessing, self.input.height, self.input.width)
+
+    @property
+    def task(self) -> str:
+        """``detect``, ``classify`` or ``segment``."""
+        return self.decoding.task
 
 
 def card_names() -> list[str]:
@@ -156,7 +209,9 @@ def load_card(name_or_path: str) -> Card:
     try:
         if made_here := sorted({"name", "download"} & set(table)):
             raise ValueError(f"unknown key {', '.join(made_here)}")
-        download = parse_download(path.stem, table["weights"].pop("sources"), str(path))
+        # Without sources the weights have to be given, with --weights.
+        sources = table["weights"].pop("sources", None)
+        download = Download(path.stem, ()) if sources is None else parse_download(path.stem, sources, str(path))
         labels = _labels(build(LabelSet, table["labels"], "labels"), path)
         card = build(Card, {**table, "name": path.stem, "labels": labels, "download": download})
     except KeyError as error:
@@ -190,10 +245,15 @@ def _labels(labels: LabelSet, card: Path) -> list[Label]:
     path = path if path.exists() else beside
     if not path.exists():
         raise ModelError(f"{card}: there is no label set {labels.dataset!r}, in the catalog or as {beside}.")
-    names: Mapping[str, str] = read_toml(path)
-    if wrong := [class_id for class_id, name in names.items() if not isinstance(name, str)]:
-        raise ModelError(f"{path}: the name of class {wrong[0]} should be a string.")
-    return [
-        Label(column=int(class_id) + labels.column_offset, class_id=int(class_id), name=name)
-        for class_id, name in names.items()
-    ]
+    return [_label(class_id, entry, labels.column_offset, path) for class_id, entry in read_toml(path).items()]
+
+
+def _label(class_id: str, entry: Any, offset: int, path: Path) -> Label:
+    """A label out of ``3 = "bird"`` or ``3 = { name = "bird", colour = [128, 128, 0] }``."""
+    fields = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(fields, dict) or not class_id.isdecimal() or {"column", "class_id"} & set(fields):
+        raise ModelError(f"{path}: class {class_id} should be a number with a name.")
+    try:
+        return build(Label, {**fields, "class_id": int(class_id), "column": int(class_id) + offset}, class_id)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mnv2deploy.errors import ModelError
@@ -86,6 +87,8 @@ def parse_source(table: Mapping[str, Any], where: str) -> Source:
         scheme = url.split(":", 1)[0]
         if scheme not in SCHEMES:
             raise ValueError(f"unknown scheme {scheme!r}, wanted one of {', '.join(SCHEMES)}")
+        if scheme == "file" and not Path(url[5:].removeprefix("//")).expanduser().is_absolute():
+            url = f"file:{Path(where).parent.absolute() / url[5:]}"  # beside the card, wherever the program runs
         is_archive = bool(member)
         if (mark or scheme in ("pypi", "npm")) and not is_archive:
             raise ValueError(f"{url} needs '!member'")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from mnv2deploy import __version__
+from mnv2deploy.cli.classify import classify
 from mnv2deploy.cli.detect import detect
 from mnv2deploy.cli.export import export
+from mnv2deploy.cli.inspect import inspect
 from mnv2deploy.cli.models import models
 from mnv2deploy.cli.pull import pull
-from mnv2deploy.errors import Mnv2deployError
+from mnv2deploy.cli.segment import segment
+from mnv2deploy.errors import MissingDependencyError, Mnv2deployError
 
 app = typer.Typer(
     name="mnv2deploy",
@@ -23,11 +29,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(models)
+app.command()(inspect)
 app.command()(pull)
 app.command()(export)
+app.command()(classify)
 app.command()(detect)
+app.command()(segment)
 
 
+_INTERRUPTED = 130
 # What typer raises on a wrong command line; only its subclasses are public.
 _TYPER_ERROR: Any = typer.BadParameter.__mro__[2]
 
@@ -40,7 +50,8 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(
     epilog="Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 some input could not be read, 4 invalid model, "
-    "5 a check failed, 6 a download failed, 7 something this machine lacks."
+    "5 a check failed, 6 a download failed, 7 something this machine lacks. "
+    "Downloads and built artifacts are kept in the folder MNV2DEPLOY_CACHE names, or the platform's cache folder."
 )
 def mnv2deploy(
     version: Annotated[
@@ -56,10 +67,23 @@ def main() -> NoReturn:
     An error of ours is a sentence on stderr, and a JSON object on stdout too where ``--json`` was asked for.
     Anything else is a bug: its traceback is shown and the exit code is 1.
     """
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+        if code == _INTERRUPTED:
+            typer.echo("Interrupted.", err=True)
     except SystemExit:  # so typer answers a broken pipe: whoever read our output has seen enough
         code = 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        if error.errno == errno.ENOSPC:
+            typer.echo(f"Error: the output could not be written: {error.strerror}.", err=True)
+        # Python would try to write again on its way out.
+        os._exit(0 if error.errno == errno.EPIPE else MissingDependencyError.exit_code)
     except Mnv2deployError as error:
         typer.echo(f"Error: {error}", err=True)
         code = error.exit_code
@@ -75,4 +99,4 @@ def _print_json(message: str, code: int) -> None:
     if "--json" in sys.argv[1:]:
         from json import dumps
 
-        typer.echo(dumps({"error": message, "exit_code": code}, ensure_ascii=False))
+        typer.echo(dumps({"error": message, "exit_code": code}))

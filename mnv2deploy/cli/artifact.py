@@ -20,6 +20,8 @@ def find_artifact(model: str, *, offline: bool, quiet: bool) -> Path:
         MissingDependencyError: the artifact is not there and the build extra is missing.
     """
     path = Path(model)
+    if path.suffix == ".toml":
+        raise UsageError(f"--model {model} is a card or recipe; make its artifact with 'mnv2deploy export {model}'.")
     if path.suffix == ".onnx" or path.is_file():
         return path
     from mnv2deploy.catalog.cards import card_names, card_path
@@ -31,7 +33,7 @@ def find_artifact(model: str, *, offline: bool, quiet: bool) -> Path:
         )
     cached = _cache_path(model, card_path(model))
     if not cached.is_file():
-        _build(model, cached, offline=offline, quiet=quiet)
+        _build_once(model, cached, offline=offline, quiet=quiet)
     return cached
 
 
@@ -43,6 +45,18 @@ def _cache_path(model: str, card: Path) -> Path:
 
     key = hashlib.sha256(card.read_bytes() + __version__.encode()).hexdigest()[:12]
     return cache_dir() / "artifacts" / f"{model}-{key}.onnx"
+
+
+def _build_once(model: str, output: Path, *, offline: bool, quiet: bool) -> None:
+    """Builds it unless another process does so at this moment, which is waited for."""
+    import filelock
+
+    from mnv2deploy.files import make_folder
+
+    make_folder(output.parent)
+    with filelock.FileLock(output.with_suffix(".lock")):
+        if not output.is_file():
+            _build(model, output, offline=offline, quiet=quiet)
 
 
 def _build(model: str, output: Path, *, offline: bool, quiet: bool) -> None:

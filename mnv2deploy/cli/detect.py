@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnv2deploy.cli.options import Drawings, Images, Json, Model, Offline, Provider, Quiet, Threads
+from mnv2deploy.errors import UsageError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -16,55 +19,57 @@ DEFAULT_MODEL = "ssdlite-coco"
 
 
 def detect(
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMG...", help="Picture files, or folders of them.", show_default=False)
-    ],
-    model: Annotated[
-        str, typer.Option(metavar="FILE_OR_NAME", help="An artifact, or a model of the catalog (built on first use).")
-    ] = DEFAULT_MODEL,
+    images: Images,
+    model: Model = DEFAULT_MODEL,
     score: Annotated[
         float | None, typer.Option(help="Least score shown, 0 to 1.  [default: the model's, 0.5]", show_default=False)
     ] = None,
     iou: Annotated[
         float | None,
         typer.Option(
-            help="Overlap above which boxes of a class are one.  [default: the model's, 0.6]", show_default=False
+            help="NMS: overlap above which boxes of a class are one.  [default: the model's, 0.6]", show_default=False
         ),
     ] = None,
     max_detections: Annotated[
         int | None, typer.Option(help="At most so many a picture.  [default: the model's, 100]", show_default=False)
     ] = None,
     classes: Annotated[
-        str, typer.Option(metavar="NAME,NAME", help="Only these classes.  [default: all]", show_default=False)
-    ] = "",
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="PICTURE_OR_DIR", help="Draw the boxes and write the pictures here."),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,NAME", help="Only these classes; may be repeated.  [default: all]", show_default=False
+        ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads for one picture.  [default: every processor]", show_default=False)
-    ] = None,
-    provider: Annotated[str, typer.Option(help="Execution provider of onnxruntime.")] = "cpu",
-    offline: Annotated[bool, typer.Option("--offline", help="Open no connection.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, one object a picture.")] = False,
+    output: Drawings = None,
+    threads: Threads = None,
+    provider: Provider = "cpu",
+    offline: Offline = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Detect objects in pictures."""
-    import mnv2deploy
     from mnv2deploy.cli.artifact import find_artifact
     from mnv2deploy.cli.pictures import PictureRun
+    from mnv2deploy.runtime.detect import Detector
+    from mnv2deploy.runtime.session import Session
 
-    run: PictureRun[DetectionResult] = PictureRun(images, output=output, quiet=quiet, json=json)
-    detector = mnv2deploy.load(
-        find_artifact(model, offline=offline, quiet=quiet),
-        threads=threads,
-        provider=provider,
+    run: PictureRun[DetectionResult] = PictureRun(images, quiet=quiet, json=json)
+    run.add_drawings(output, _draw)
+    artifact = find_artifact(model, offline=offline, quiet=quiet)
+    detector = Detector(
+        Session(artifact, threads=threads, provider=provider),
         score=score,
         iou=iou,
         max_detections=max_detections,
-        classes=[name.strip() for name in classes.split(",") if name.strip()],
+        classes=_names(classes or []),
     )
-    run(detector, to_json=_to_json, to_text=_to_text, draw=_draw)
+    run(detector, to_json=_to_json, to_text=_to_text)
+
+
+def _names(lists: list[str]) -> list[str]:
+    names = [name.strip() for names in lists for name in names.split(",")]
+    if "" in names:
+        raise UsageError("--classes has an empty name; leave the option out for all classes.")
+    return names
 
 
 def _to_json(result: DetectionResult) -> dict[str, Any]:
@@ -85,6 +90,6 @@ def _to_text(result: DetectionResult) -> str:
 
 
 def _draw(picture: NDArray[np.uint8], result: DetectionResult) -> NDArray[np.uint8]:
-    from mnv2deploy.media.drawing import draw_detections
+    from mnv2deploy.media.draw_detections import draw_detections
 
     return draw_detections(picture, result)

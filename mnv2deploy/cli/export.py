@@ -60,7 +60,7 @@ def export(
     if json:
         from json import dumps
 
-        typer.echo(dumps(_document(exported), ensure_ascii=False))
+        typer.echo(dumps(_document(exported)))
     elif not quiet:
         _print(exported)
 

@@ -47,7 +47,7 @@ def pull(
     if json:
         from json import dumps
 
-        typer.echo(dumps({"files": rows}, ensure_ascii=False))
+        typer.echo(dumps({"files": rows}))
     elif not quiet:
         for row in rows:
             origin = "already in the cache" if row["cached"] else from_ or row["source"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 from collections.abc import Sequence
@@ -11,24 +12,29 @@ from pathlib import Path
 import onnx
 
 from mnv2deploy import contract as contracts
-from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.cards import Card, SSDLiteSpec
 from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
-from mnv2deploy.contract import Contract, DetectionDecoding, Input, Output, Provenance
+from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecoding, Input, Output, Provenance
+from mnv2deploy.errors import ModelError
 from mnv2deploy.export import graph, parity
 from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.networks import anchor_layers, load_network
 from mnv2deploy.runtime import images
-from mnv2deploy.runtime.detect import Detector
+from mnv2deploy.runtime.pipeline import open_pipeline
+from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.checkpoint import checkpoint_digests, read_checkpoint
 from mnv2deploy.weights.fetch import fetch
 from mnv2deploy.weights.progress import SILENT, Progress
 
-_DETECTION_OUTPUTS = (
-    Output(name="class_logits", meaning="class_logits"),
-    Output(name="box_encodings", meaning="box_encodings"),
-)
+_LOCAL = "local file"
+_LOGITS = Output(name="class_logits", meaning="class_logits")
+_OUTPUTS = {
+    "classify": (_LOGITS,),
+    "detect": (_LOGITS, Output(name="box_encodings", meaning="box_encodings")),
+    "segment": (_LOGITS,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +91,12 @@ def export(
     make_folder(output.parent)
     origin, checkpoint = _find_weights(card, weights, offline, progress)
     photos = list(pictures) or _sample_photos(offline, progress)
-    progress.start(f"Exporting {card.name}", total=4)
+    progress.start(f"{card.name}: filling the network", total=None)
     network = load_network(card, read_checkpoint(checkpoint, card.weights.format), str(checkpoint))
-    progress.update(1)
+    progress.start(f"{card.name}: tracing it to ONNX", total=None)
     shape = (3, card.input.height, card.input.width)
-    model = graph.trace(network, shape, [entry.name for entry in _DETECTION_OUTPUTS], opset)
-    progress.update(2)
+    model = graph.trace(network, shape, [entry.name for entry in _OUTPUTS[card.task]], opset)
+    progress.start(f"{card.name}: simplifying and checking the graph", total=None)
     not_simplified = None
     if simplified:
         model, not_simplified = simplify(model)
@@ -101,38 +107,35 @@ def export(
     onnx.helper.set_model_props(model, {contracts.METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(model, full_check=True)
     data = model.SerializeToString(deterministic=True)
-    progress.update(3)
-    tensors = [images.prepare(images.read(photo), contract.input, contract.preprocessing) for photo in photos]
+    progress.start(f"{card.name}: comparing onnxruntime with torch", total=None)
+    tensors = [prepare(images.read(photo), contract.input, contract.preprocessing) for photo in photos]
     session = Session(data, name=str(output))
     results = parity.measure_parity(session, network, tensors)
     parity.require_parity(results, str(output))
-    Detector(session)(photos[0])  # the contract must fit the graph: as many anchors, the labels' columns
+    open_pipeline(session)(photos[0])  # the contract must fit the graph: as many anchors, the labels' columns
     write_atomically(output, data)
-    progress.update(4)
     progress.stop()
     return Exported(output, hashlib.sha256(data).hexdigest(), len(data), contract, tuple(results), not_simplified)
 
 
 def describe(card: Card, provenance: Provenance) -> Contract:
     """The contract of the artifact a card is built into."""
-    decoding = card.decoding
     return Contract(
-        task=card.task,
         input=Input(name="image", layout="NCHW", dtype="float32", height=card.input.height, width=card.input.width),
         preprocessing=card.preprocessing,
-        outputs=_DETECTION_OUTPUTS,
-        decoding=DetectionDecoding(
-            anchors=anchor_layers(card.network),
-            coder=decoding.coder,
-            coder_scales=decoding.coder_scales,
-            activation=decoding.activation,
-            score_threshold=decoding.score_threshold,
-            iou_threshold=decoding.iou_threshold,
-            max_detections=decoding.max_detections,
-        ),
+        outputs=_OUTPUTS[card.task],
+        decoding=_decoding(card),
         labels=card.labels,
         provenance=provenance,
     )
+
+
+def _decoding(card: Card) -> Decoding:
+    if isinstance(card.decoding, BoxDecoding) and isinstance(card.network, SSDLiteSpec):
+        return DetectionDecoding(anchors=anchor_layers(card.network.anchors), **dataclasses.asdict(card.decoding))
+    if isinstance(card.decoding, BoxDecoding):
+        raise ModelError(f"The card {card.name} decodes boxes from a network that has no anchors.")
+    return card.decoding
 
 
 def _find_weights(card: Card, weights: Path | None, offline: bool, progress: Progress) -> tuple[str, Path]:
@@ -144,7 +147,7 @@ def _find_weights(card: Card, weights: Path | None, offline: bool, progress: Pro
     for source in card.download.sources:
         if digests == {file.sha256 for file in source.files}:
             return source.url, weights  # the card's own weights, had some other way
-    return "local file", weights
+    return _LOCAL, weights
 
 
 def _sample_photos(offline: bool, progress: Progress) -> list[Path]:
@@ -160,7 +163,7 @@ def _provenance(
         model=card.name,
         source=source,
         weights_sha256=digests,
-        licence=card.weights.licence,
+        licence=card.weights.licence if source != _LOCAL else "unknown",
         tools=tuple((package, importlib.metadata.version(package)) for package in sorted(packages)),
         opset=opset,
         minimum_onnxruntime=graph.MINIMUM_ONNXRUNTIME[opset],

@@ -1,9 +1,9 @@
-"""Where drawn pictures go: what ``-o PICTURE_OR_DIR`` means, and the writing."""
+"""Where pictures and masks go: what ``-o`` means, and the writing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mnv2deploy.errors import UsageError
 from mnv2deploy.files import make_folder, write_atomically
-
-Image = NDArray[np.uint8]
+from mnv2deploy.media.drawing import Colour, Image
+from mnv2deploy.media.masks import encode_mask_png
 
 # Formats that hold any RGB picture. GIF has 256 colours; a GIF's drawing becomes a PNG.
 WRITABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
@@ -52,6 +52,29 @@ def plan_outputs(output: str, inputs: Sequence[str]) -> list[Path]:
     return outputs
 
 
+def plan_masks(folder: str, inputs: Sequence[str]) -> list[Path]:
+    """Decides which file each input's mask is written to: ``cat.mask.png`` for ``cat.jpg``. Nothing is made yet.
+
+    ``cat.jpg`` from a second folder, or ``cat.png``, becomes ``cat-2.mask.png``.
+
+    Args:
+        folder: The value of ``-o``.
+        inputs: Paths of the input pictures.
+
+    Returns:
+        One path for each input, all different.
+
+    Raises:
+        UsageError: a file is named, not a folder, or an input would be overwritten.
+    """
+    return _plan_beside(folder, inputs, [".mask.png" for _ in inputs])
+
+
+def plan_overlays(folder: str, inputs: Sequence[str]) -> list[Path]:
+    """As `plan_masks`, for the drawn masks: ``cat.overlay.jpg``, numbered alike."""
+    return _plan_beside(folder, inputs, [".overlay" + _writable_suffix(Path(source)) for source in inputs])
+
+
 def save(path: Path, image: Image) -> None:
     """Writes a picture in the format of its suffix, whole or not at all, making the folder where needed.
 
@@ -66,6 +89,16 @@ def save(path: Path, image: Image) -> None:
     write_atomically(path, _encode(image, path))
 
 
+def save_mask(path: Path, mask: NDArray[np.uint8] | NDArray[np.uint16], palette: Mapping[int, Colour]) -> None:
+    """Writes a mask, see `encode_mask_png`, whole or not at all, making the folder where needed.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    make_folder(path.parent)
+    write_atomically(path, encode_mask_png(mask, palette))
+
+
 def _encode(image: Image, path: Path) -> bytes:
     try:
         done, encoded = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -78,18 +111,39 @@ def _encode(image: Image, path: Path) -> bytes:
 
 
 def _names_in(folder: Path, inputs: Sequence[str]) -> list[Path]:
-    """Each input's own name; one that is taken, even in other letter case, gets the next free number."""
+    """Each input's own name."""
+    sources = [Path(source) for source in inputs]
+    return [folder / name for name in _distinct([(source.stem, _writable_suffix(source)) for source in sources])]
+
+
+def _plan_beside(folder: str, inputs: Sequence[str], endings: Sequence[str]) -> list[Path]:
+    """Each input's name without its suffix, and an ending. Endings do not count when names are told apart."""
+    path = Path(folder)
+    is_picture = path.suffix.lower() in WRITABLE_SUFFIXES and not folder.endswith(("/", os.sep))
+    if not path.is_dir() and (path.exists() or is_picture):
+        raise UsageError(f"-o {folder} is one file and every picture gets files of its own; name a folder.")
+    stems = _distinct([(Path(source).stem, "") for source in inputs])
+    outputs = [path / (stem + ending) for stem, ending in zip(stems, endings, strict=True)]
+    _refuse_overwriting(outputs, inputs)
+    return outputs
+
+
+def _distinct(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Stems with their endings; a name that is taken, even in other letter case, gets the next free number."""
     taken: set[str] = set()
-    outputs = []
-    for source in map(Path, inputs):
-        suffix = source.suffix if source.suffix.lower() in WRITABLE_SUFFIXES else _FALLBACK_SUFFIX
-        name, number = source.stem + suffix, 1
+    distinct = []
+    for stem, ending in names:
+        name, number = stem + ending, 1
         while name.casefold() in taken:
             number += 1
-            name = f"{source.stem}-{number}{suffix}"
+            name = f"{stem}-{number}{ending}"
         taken.add(name.casefold())
-        outputs.append(folder / name)
-    return outputs
+        distinct.append(name)
+    return distinct
+
+
+def _writable_suffix(source: Path) -> str:
+    return source.suffix if source.suffix.lower() in WRITABLE_SUFFIXES else _FALLBACK_SUFFIX
 
 
 def _refuse_overwriting(outputs: Sequence[Path], inputs: Sequence[str]) -> None:

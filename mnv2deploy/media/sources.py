@@ -69,6 +69,9 @@ def read_sources(sources: Iterable[Source]) -> Iterator[tuple[str, Image | Input
 
 
 def _expand(argument: str) -> list[Source]:
+    if not argument or "://" in argument or argument == "-":
+        what = argument or "An empty name"
+        return [Source(argument, InputError(f"{what} is not a file; save the picture to one first."))]
     folder = Path(argument)
     if not folder.is_dir():
         return [Source(argument)]
@@ -77,7 +80,11 @@ def _expand(argument: str) -> list[Source]:
     except OSError as error:
         return [Source(argument, InputError(f"{argument} cannot be listed: {error.strerror}."))]
     if not found:
-        return [Source(argument, InputError(f"{argument} has no pictures directly in it; name the files themselves."))]
+        return [
+            Source(
+                argument, InputError(f"{argument} has no pictures directly in it; folders inside it are not searched.")
+            )
+        ]
     return [Source(str(path)) for path in found]
 
 

@@ -6,33 +6,45 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnv2deploy.catalog.cards import Card, NetworkSpec
+from mnv2deploy.catalog.cards import BackboneSpec, Card, ClassifierSpec, DeepLabSpec, NetworkSpec, SsdAnchors
 from mnv2deploy.contract import AnchorLayer
 from mnv2deploy.errors import ModelError
-from mnv2deploy.networks.mobilenet_v2 import Conventions, MobileNetV2
+from mnv2deploy.networks.deeplab import DeepLabV3
+from mnv2deploy.networks.mobilenet_v2 import Conventions, MobileNetV2, MobileNetV2Classifier
 from mnv2deploy.networks.ssdlite import SSDLite, ssd_anchor_layers
-from mnv2deploy.weights.tensorflow import Tensors, convert
+from mnv2deploy.weights.assembly import Tensors
+from mnv2deploy.weights.checkpoint import convert
 
 
-def anchor_layers(spec: NetworkSpec) -> tuple[AnchorLayer, ...]:
+def anchor_layers(anchors: SsdAnchors) -> tuple[AnchorLayer, ...]:
     """The anchors a card describes."""
-    anchors = spec.anchors
     return ssd_anchor_layers(
         anchors.grids, anchors.min_scale, anchors.max_scale, anchors.aspect_ratios, anchors.lowest_layer
     )
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
-    """The network a card describes, with random weights, in evaluation mode."""
-    conventions = Conventions(padding=spec.padding, batch_norm_eps=spec.batch_norm_eps)
-    network = SSDLite(
-        backbone=MobileNetV2(spec.width_multiplier, conventions=conventions),
-        taps=spec.taps,
-        extras=spec.extras,
-        anchors_per_cell=[len(layer.sizes) for layer in anchor_layers(spec)],
-        columns=spec.columns,
-        conventions=conventions,
-    )
+    """The network a card describes, with random weights, in evaluation mode.
+
+    Raises:
+        ValueError: the card's numbers make no network.
+    """
+    network: nn.Module
+    if isinstance(spec, ClassifierSpec):
+        network = MobileNetV2Classifier(_backbone(spec.backbone), spec.columns)
+    elif isinstance(spec, DeepLabSpec):
+        conventions = Conventions(padding=spec.backbone.padding, batch_norm_eps=spec.head_batch_norm_eps)
+        backbone = _backbone(spec.backbone, last_channels=0)
+        network = DeepLabV3(backbone, spec.columns, conventions, spec.atrous_rates)
+    else:
+        network = SSDLite(
+            backbone=_backbone(spec.backbone),
+            taps=spec.taps,
+            extras=spec.extras,
+            anchors_per_cell=[len(layer.sizes) for layer in anchor_layers(spec.anchors)],
+            columns=spec.columns,
+            conventions=_conventions(spec.backbone),
+        )
     return network.eval().requires_grad_(False)
 
 
@@ -40,7 +52,7 @@ def load_network(card: Card, tensors: Tensors, where: str) -> nn.Module:
     """The card's network filled with a checkpoint's tensors.
 
     Args:
-        card: Which network, and which batch-norm epsilon.
+        card: Which network, and the format of the checkpoint.
         tensors: As the checkpoint's reader gave them.
         where: The checkpoint's file, for messages.
 
@@ -53,6 +65,15 @@ def load_network(card: Card, tensors: Tensors, where: str) -> nn.Module:
     except (ValueError, ArithmeticError) as error:
         raise ModelError(f"The network of the card {card.name} cannot be built: {error}.") from error
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    state = convert(tensors, shapes, card.network.batch_norm_eps, where)
+    epsilons = {name: module.eps for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    state = convert(tensors, card.weights.format, shapes, epsilons, where)
     network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state.items()})
     return network
+
+
+def _conventions(spec: BackboneSpec) -> Conventions:
+    return Conventions(padding=spec.padding, batch_norm_eps=spec.batch_norm_eps)
+
+
+def _backbone(spec: BackboneSpec, last_channels: int | None = None) -> MobileNetV2:
+    return MobileNetV2(spec.width_multiplier, spec.output_stride, _conventions(spec), last_channels)

@@ -6,7 +6,7 @@ convolution, ``blocks.0`` to ``blocks.16`` are the bottlenecks and ``last`` is t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Padding = Literal["tf", "torch"]
+Activation = Callable[[Tensor], Tensor]
 
 # Paper, Table 2: expansion t, channels c, repetitions n, stride s of the first of them.
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -76,7 +77,7 @@ def block_specs(width_multiplier: float, output_stride: int) -> tuple[BlockSpec,
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch normalisation and, unless it is linear, ReLU6."""
+    """Convolution, batch normalisation and activation: ReLU6, another, or None for a linear layer."""
 
     def __init__(
         self,
@@ -88,11 +89,11 @@ class ConvNorm(nn.Module):
         stride: int = 1,
         dilation: int = 1,
         depthwise: bool = False,
-        linear: bool = False,
+        activation: Activation | None = F.relu6,
     ) -> None:
         super().__init__()
         self.same = conventions.padding == "tf"
-        self.linear = linear
+        self.activation = activation
         self.conv = nn.Conv2d(
             in_channels,
             out_channels,
@@ -110,7 +111,7 @@ class ConvNorm(nn.Module):
         if self.same:
             x = pad_same(x, self.conv)
         x = self.bn(self.conv(x))
-        return x if self.linear else F.relu6(x)
+        return x if self.activation is None else self.activation(x)
 
 
 def pad_same(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -139,7 +140,7 @@ class InvertedResidual(nn.Module):
         self.depthwise = ConvNorm(
             expanded, expanded, conventions, kernel=3, stride=spec.stride, dilation=spec.dilation, depthwise=True
         )
-        self.project = ConvNorm(expanded, spec.channels, conventions, linear=True)
+        self.project = ConvNorm(expanded, spec.channels, conventions, activation=None)
         self.is_residual = spec.stride == 1 and spec.in_channels == spec.channels
 
     def expanded(self, x: Tensor) -> Tensor:
@@ -221,3 +222,22 @@ class MobileNetV2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, channels, H / output_stride, W / output_stride)."""
         return self.features(x, ["last"])["last"]
+
+
+class MobileNetV2Classifier(nn.Module):
+    """The backbone, global average pooling and one fully connected layer (paper, Table 2).
+
+    Args:
+        backbone: With its last 1x1 convolution.
+        columns: Of the logits.
+    """
+
+    def __init__(self, backbone: MobileNetV2, columns: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Linear(backbone.channels["last"], columns)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> logits (N, columns)."""
+        logits: Tensor = self.classifier(self.backbone(x).mean(dim=(2, 3)))
+        return logits

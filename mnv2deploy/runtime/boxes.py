@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.contract import AnchorLayer
-from mnv2deploy.errors import ModelError
 
 Floats = NDArray[np.float32]
 
@@ -36,14 +35,9 @@ class BoxCoder:
     Args:
         order: ``yxhw`` (TensorFlow) or ``xywh`` (the others): the order of the four encodings.
         scales: What the encodings were multiplied by in training, in that order.
-
-    Raises:
-        ModelError: an order this version does not know.
     """
 
     def __init__(self, order: str, scales: Sequence[float]) -> None:
-        if order not in ("yxhw", "xywh"):
-            raise ModelError(f"The model's box coder {order!r} is not one this mnv2deploy understands; update it.")
         self._columns = [0, 1, 2, 3] if order == "yxhw" else [1, 0, 3, 2]
         self._scales = np.asarray(scales, np.float32)[self._columns]
 

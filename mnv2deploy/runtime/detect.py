@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Collection
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.contract import Contract
+from mnv2deploy.contract import Contract, DetectionDecoding
 from mnv2deploy.errors import ModelError, UsageError
-from mnv2deploy.runtime import images
 from mnv2deploy.runtime.boxes import BoxCoder, Floats, generate_anchors, non_maximum_suppression
+from mnv2deploy.runtime.images import as_image
+from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.results import Detection, DetectionResult
 from mnv2deploy.runtime.session import Session
 
@@ -28,7 +30,7 @@ class Detector:
         classes: Names of the classes to answer; empty answers all.
 
     Raises:
-        ModelError: the artifact is for another task, or decodes in a way this version does not know.
+        ModelError: the artifact is for another task.
         UsageError: a threshold is out of range, or a class name is not one of the model's.
     """
 
@@ -42,18 +44,15 @@ class Detector:
         classes: Collection[str] = (),
     ) -> None:
         contract = session.contract
-        if contract.task != "detect":
-            raise ModelError(f"{session.name} is a model to {contract.task} with, not to detect; choose another.")
-        decoding = contract.decoding
-        if decoding.activation not in ("sigmoid", "softmax"):
-            raise ModelError(f"{session.name}: unknown activation {decoding.activation!r}; update mnv2deploy.")
+        decoding = session.decoding(DetectionDecoding)
         self.session = session
         self.contract = contract
-        self._score = _in_unit_range("--score", decoding.score_threshold if score is None else score)
-        self._iou = _in_unit_range("--iou", decoding.iou_threshold if iou is None else iou)
+        self._activation = decoding.activation
+        self._score = _in_unit_range("score", decoding.score_threshold if score is None else score)
+        self._iou = _in_unit_range("iou", decoding.iou_threshold if iou is None else iou)
         self._max_detections = decoding.max_detections if max_detections is None else max_detections
         if self._max_detections < 1:
-            raise UsageError(f"--max-detections {self._max_detections}: at least 1 is needed.")
+            raise UsageError(f"max_detections {self._max_detections}: at least 1 is needed.")
         self._anchors = generate_anchors(decoding.anchors)
         self._coder = BoxCoder(decoding.coder, decoding.coder_scales)
         self._labels = {label.column: label for label in contract.labels}
@@ -66,10 +65,11 @@ class Detector:
             picture: (H, W, 3) uint8 RGB, or the path of a picture file.
 
         Raises:
+            UsageError: neither a path nor such an array.
             InputError: the file is not a picture that can be read.
         """
-        image = picture if isinstance(picture, np.ndarray) else images.read(Path(picture))
-        tensor = images.prepare(image, self.contract.input, self.contract.preprocessing)
+        image = as_image(picture)
+        tensor = prepare(image, self.contract.input, self.contract.preprocessing)
         logits, encodings = self.session.run(tensor)
         return self.decode(logits[0], encodings[0], height=image.shape[0], width=image.shape[1])
 
@@ -108,7 +108,7 @@ class Detector:
 
         A sigmoid is monotonic, so its threshold is applied to the logits; only what passes is activated.
         """
-        if self.contract.decoding.activation == "softmax":
+        if self._activation == "softmax":
             values = np.exp(logits - logits.max(axis=1, keepdims=True))
             values /= values.sum(axis=1, keepdims=True)
             threshold = self._score
@@ -119,22 +119,27 @@ class Detector:
         wanted = np.isin(columns, self._wanted)
         anchors, columns = anchors[wanted], columns[wanted]
         scores = values[anchors, columns]
-        if self.contract.decoding.activation == "sigmoid":
+        if self._activation == "sigmoid":
             scores = 1 / (1 + np.exp(-scores))
         return anchors, columns, scores
 
 
 def _wanted_columns(contract: Contract, classes: Collection[str]) -> list[int]:
     """The columns to answer: those with a label, and of them only the named ones where names are given."""
-    names = {label.name for label in contract.labels}
-    if unknown := sorted(set(classes) - names):
-        raise UsageError(f"--classes: the model knows no {', '.join(unknown)}; it knows {', '.join(sorted(names))}.")
-    return [label.column for label in contract.labels if not classes or label.name in classes]
+    if isinstance(classes, str):
+        raise UsageError(f"classes is a list of names, not the one text {classes!r}.")
+    columns = {label.name.casefold(): label.column for label in contract.labels}
+    for name in classes:
+        if name.casefold() not in columns:
+            close = difflib.get_close_matches(name.casefold(), columns, n=3) or sorted(columns)
+            raise UsageError(f"The model knows no class {name!r}; it knows {', '.join(close)}.")
+    wanted = {columns[name.casefold()] for name in classes}
+    return [column for column in columns.values() if not classes or column in wanted]
 
 
-def _in_unit_range(option: str, value: float) -> float:
+def _in_unit_range(name: str, value: float) -> float:
     if not 0 <= value <= 1:
-        raise UsageError(f"{option} {value:g} is not between 0 and 1.")
+        raise UsageError(f"{name} {value:g} is not between 0 and 1.")
     return value
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mnv2deploy.contract import METADATA_KEY, Contract, parse_contract
+from mnv2deploy.contract import (
+    METADATA_KEY,
+    ClassificationDecoding,
+    Contract,
+    DetectionDecoding,
+    SegmentationDecoding,
+    parse_contract,
+)
 from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
 
 _SUFFIX = "ExecutionProvider"
+D = TypeVar("D", DetectionDecoding, ClassificationDecoding, SegmentationDecoding)
 
 
 class Session:
@@ -41,7 +49,7 @@ class Session:
     ) -> None:
         self.name = name or (str(model) if isinstance(model, Path) else "the model")
         if isinstance(model, Path) and not model.is_file():
-            raise UsageError(f"{model}: there is no such file.")
+            raise UsageError(f"{model}: there is no such file; 'mnv2deploy export' makes artifacts.")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes as an exception; nothing is printed
         options.intra_op_num_threads = _thread_count(threads)
@@ -63,6 +71,17 @@ class Session:
         names = [output.name for output in self.contract.outputs]
         outputs: list[NDArray[Any]] = self._session.run(names, {self.contract.input.name: tensor})
         return outputs
+
+    def decoding(self, kind: type[D]) -> D:
+        """The contract's decoding, which has to be of this kind.
+
+        Raises:
+            ModelError: the artifact is for another task.
+        """
+        decoding = self.contract.decoding
+        if not isinstance(decoding, kind):
+            raise ModelError(f"{self.name} is a model to {decoding.task} with; choose one made for what you want.")
+        return decoding
 
     def _read_contract(self) -> Contract:
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -86,18 +105,20 @@ class Session:
 
 
 def _thread_count(threads: int | None) -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux: what the container may use, not what it has
+    processors = len(affinity(0)) if affinity else (os.cpu_count() or 1)
     if threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)  # Linux: what the container may use, not what it has
-        return len(affinity(0)) if affinity else (os.cpu_count() or 1)
-    if threads < 1:
-        raise UsageError(f"--threads {threads}: at least 1 is needed.")
+        return processors
+    # onnxruntime starts whatever it is told to: a slip of the finger would bring the machine down.
+    if not 1 <= threads <= 8 * processors:
+        raise UsageError(f"threads {threads}: at least 1 and at most {8 * processors}, 8 a processor, make sense here.")
     return threads
 
 
 def _provider(short: str) -> str:
     available: list[str] = onnxruntime.get_available_providers()
     for provider in available:
-        if provider.removesuffix(_SUFFIX).lower() == short.lower():
+        if provider.removesuffix(_SUFFIX).lower() == short.removesuffix(_SUFFIX).lower():
             return provider
     names = ", ".join(provider.removesuffix(_SUFFIX).lower() for provider in available)
     raise MissingDependencyError(

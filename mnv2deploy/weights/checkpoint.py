@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mnv2deploy.errors import CheckpointError, UsageError
-from mnv2deploy.weights.tensorflow import Tensors, read_frozen_graph, read_tensorflowjs
+from mnv2deploy.weights.assembly import Origin, Tensors, assemble
+from mnv2deploy.weights.tensorflow import TensorflowCheckpoint, read_frozen_graph, read_tensorflowjs
+from mnv2deploy.weights.torchvision import TorchvisionCheckpoint, read_torch
 
 _READERS: dict[str, Callable[[Path], Tensors]] = {
     "tensorflowjs": read_tensorflowjs,
     "frozen-graph": read_frozen_graph,
+    "torchvision": read_torch,
 }
 
 
@@ -30,6 +33,29 @@ def read_checkpoint(path: Path, format_name: str) -> Tensors:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file; --weights wants the checkpoint's main file.")
     return _READERS[format_name](path)
+
+
+def convert(
+    raw: Tensors, format_name: str, shapes: Mapping[str, tuple[int, ...]], epsilons: Mapping[str, float], where: str
+) -> Tensors:
+    """Turns a checkpoint's tensors into our state dict.
+
+    Args:
+        raw: As `read_checkpoint` gave them.
+        format_name: ``weights.format`` of the model card.
+        shapes: Name and shape of every tensor the network needs.
+        epsilons: Of each batch norm of the network, by module name.
+        where: File name, for messages.
+
+    Raises:
+        CheckpointError: a tensor is missing, misshapen, not finite, or has no place in the network; named.
+    """
+    origin: Origin
+    if format_name == "torchvision":
+        origin = TorchvisionCheckpoint(raw, where)
+    else:
+        origin = TensorflowCheckpoint(raw, epsilons, where)
+    return assemble(origin, shapes, where)
 
 
 def checkpoint_digests(path: Path, format_name: str) -> tuple[tuple[str, str], ...]:

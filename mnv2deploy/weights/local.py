@@ -85,4 +85,4 @@ def _take_file(path: Path, digest: str, source: Source, folder: Path) -> bool:
 
 def _digests(source: Source) -> list[str]:
     archive = [source.sha256] if source.sha256 is not None else []
-    return archive + [file.sha256 for file in source.files if len(source.files) == 1]
+    return archive + [file.sha256 for file in source.files if len(source.files) == 1 or not archive]

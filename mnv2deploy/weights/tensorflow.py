@@ -1,7 +1,7 @@
 """Reads TensorFlow checkpoints: TensorFlow.js graph models and frozen GraphDefs, without TensorFlow.
 
 Two steps: a file becomes raw tensors by their TensorFlow names (`read_tensorflowjs`, `read_frozen_graph`), and raw
-tensors become our state dict (`convert`), which accounts for every one of them.
+tensors find their place in our state dict (`TensorflowCheckpoint`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.errors import CheckpointError
+from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.graphdef import parse_graph_def
-
-Tensors = dict[str, NDArray[Any]]
 
 # The networks' tensors live in these scopes; what stands elsewhere (anchors, image resizing, decoding) is
 # arithmetic of the graph that the contract describes.
-_NETWORK_SCOPES = ("FeatureExtractor/", "BoxPredictor_")
+_NETWORK_SCOPES = (
+    "FeatureExtractor/",
+    "MobilenetV2/",
+    "BoxPredictor_",
+    "image_pooling/",
+    "aspp",
+    "concat_projection/",
+    "logits/",
+)
+_SCOPES = {
+    "backbone.stem": "MobilenetV2/Conv",
+    "backbone.last": "MobilenetV2/Conv_1",
+    "head.pool": "image_pooling",
+    "head.branch": "aspp0",
+    "head.project": "concat_projection",
+    "head.classifier": "logits/semantic",
+}
 # The manifest's names of number types.
 _DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?"}
 
@@ -100,85 +115,71 @@ def read_frozen_graph(path: Path) -> Tensors:
         raise CheckpointError(f"{path} is not a frozen TensorFlow graph: {error}.") from error
 
 
-def convert(raw: Tensors, shapes: Mapping[str, tuple[int, ...]], batch_norm_eps: float, where: str) -> Tensors:
-    """Turns raw tensors into our state dict.
+class TensorflowCheckpoint:
+    """A TensorFlow graph's tensors, unfolded or with batch norms folded in either of two ways.
 
     Args:
         raw: Tensors by TensorFlow name.
-        shapes: Name and shape of every tensor the network needs.
-        batch_norm_eps: The network's. Where the graph was folded, a batch norm gets mean 0 and variance
-            1 - eps, so that it computes scale * x + offset.
+        epsilons: Of each batch norm of the network, by module name. Where the graph was folded, a batch norm gets
+            mean 0 and variance 1 - epsilon, so that it computes scale * x + offset.
         where: File name, for messages.
 
     Raises:
-        CheckpointError: a tensor is missing, misshapen, not finite, or has no place in the network; named.
+        CheckpointError: two tensors are for the same layer.
     """
-    converter = _Converter(raw, batch_norm_eps, where)
-    state: Tensors = {}
-    for key, shape in shapes.items():
-        if key.endswith("num_batches_tracked"):
-            state[key] = np.zeros((), np.int64)
-            continue
-        array = converter.tensor(key)
-        if array.shape != shape:
-            raise CheckpointError(
-                f"{where}: {converter.last} becomes {key} with shape {array.shape}, but the network needs {shape}; "
-                "the checkpoint is of another width or another number of classes."
-            )
-        with np.errstate(over="ignore"):  # of a float64 tensor
-            state[key] = np.ascontiguousarray(array, np.float32)
-        if not np.isfinite(state[key]).all():
-            raise CheckpointError(f"{where}: {converter.last} holds values that are not finite in float32.")
-    extra = converter.unused()
-    if extra:
-        more = f" and {len(extra) - 3} more" if len(extra) > 3 else ""
-        raise CheckpointError(f"{where} has tensors the network has no place for: {', '.join(extra[:3])}{more}.")
-    return state
 
-
-class _Converter:
-    """Looks tensors up under the names a graph may give them, and remembers which were used."""
-
-    def __init__(self, raw: Tensors, batch_norm_eps: float, where: str) -> None:
+    def __init__(self, raw: Tensors, epsilons: Mapping[str, float], where: str) -> None:
         # The extras' scopes end in their channel count, which says nothing the shapes do not.
         self._raw = {re.sub(r"(/layer_19_\d_Conv2d_\d_(?:1x1|3x3_s2))_\d+", r"\1", name): raw[name] for name in raw}
         if len(self._raw) < len(raw):
             raise CheckpointError(f"{where} has two tensors for the same layer of the extras.")
         self._names = dict(zip(self._raw, raw, strict=True))
-        self._eps = batch_norm_eps
+        self._epsilons = epsilons
         self._where = where
         self._used: set[str] = set()
+        self._root = "" if any(name.startswith("MobilenetV2/") for name in raw) else "FeatureExtractor/"
         self.last = ""
 
     def unused(self) -> list[str]:
-        """Names of float tensors in the network's scopes that nothing asked for."""
+        """See `Origin.unused`."""
         unused = (name for name, array in self._raw.items() if array.dtype.kind == "f" and name not in self._used)
         return sorted(self._names[name] for name in unused if name.startswith(_NETWORK_SCOPES))
 
     def tensor(self, key: str) -> NDArray[Any]:
+        """See `Origin.tensor`."""
         module, _, kind = key.rpartition(".")
-        if module.endswith(".pointwise"):  # a predictor's own convolution, without batch norm
-            scope = tensorflow_scope(module)
+        if not module.endswith((".conv", ".bn")):  # a predictor's own convolution, with bias and without batch norm
+            scope = self._root_of(module)
             return _oihw(self._take(f"{scope}/weights")) if kind == "weight" else self._take(f"{scope}/biases")
-        scope = tensorflow_scope(module.removesuffix(".conv").removesuffix(".bn"))
+        scope = self._root_of(module.removesuffix(".conv").removesuffix(".bn"))
         if module.endswith(".conv"):
             depthwise = f"{scope}/depthwise_weights"
             if depthwise in self._raw:
                 kernel = self._take(depthwise)
                 return kernel.transpose(2, 3, 0, 1) if kernel.ndim == 4 else kernel
             return _oihw(self._take(f"{scope}/weights", f"{scope}/Conv2D/merged_input"))
-        if f"{scope}/BatchNorm/batchnorm/sub" in self._raw:
-            return self._folded_norm(scope, kind)
+        norm = f"{scope}/BatchNorm"
+        for offset, scale in (
+            (f"{norm}/batchnorm/sub", "batchnorm/mul"),
+            (f"{norm}/FusedBatchNorm/Offset", "FusedBatchNorm/Scaled"),
+        ):
+            if offset in self._raw:
+                return self._folded_norm(module, kind, offset, f"{norm}/{scale}")
         names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-        return self._take(f"{scope}/BatchNorm/{names[kind]}")
+        return self._take(f"{norm}/{names[kind]}")
 
-    def _folded_norm(self, scope: str, kind: str) -> NDArray[Any]:
-        offset = self._take(f"{scope}/BatchNorm/batchnorm/sub")
+    def _root_of(self, module: str) -> str:
+        scope = tensorflow_scope(module)
+        return self._root + scope if scope.startswith("MobilenetV2/") else scope
+
+    def _folded_norm(self, module: str, kind: str, offset_name: str, scale_name: str) -> NDArray[Any]:
+        offset = self._take(offset_name)
         if kind == "bias":
             return offset
-        if kind == "weight" and f"{scope}/Conv2D/merged_input" not in self._raw:  # else it is in the kernel
-            return self._take(f"{scope}/BatchNorm/batchnorm/mul")
-        return np.full_like(offset, {"weight": 1.0, "running_mean": 0.0, "running_var": 1.0 - self._eps}[kind])
+        if kind == "weight" and f"{offset_name.partition('/BatchNorm')[0]}/Conv2D/merged_input" not in self._raw:
+            return self._take(scale_name)  # otherwise it is in the kernel
+        constants = {"weight": 1.0, "running_mean": 0.0, "running_var": 1.0 - self._epsilons[module]}
+        return np.full_like(offset, constants[kind])
 
     def _take(self, *names: str) -> NDArray[Any]:
         for name in names:
@@ -195,14 +196,15 @@ def _oihw(kernel: NDArray[Any]) -> NDArray[Any]:
 
 def tensorflow_scope(module: str) -> str:
     """The TensorFlow scope of one of our modules, for example ``backbone.blocks.3.expand``."""
-    backbone = "FeatureExtractor/MobilenetV2"
-    if module in ("backbone.stem", "backbone.last"):
-        return f"{backbone}/Conv" if module == "backbone.stem" else f"{backbone}/Conv_1"
+    if module in _SCOPES:
+        return _SCOPES[module]
     if match := re.fullmatch(r"backbone\.blocks\.(\d+)\.(\w+)", module):
         block = "expanded_conv" if match[1] == "0" else f"expanded_conv_{match[1]}"
-        return f"{backbone}/{block}/{match[2]}"
+        return f"MobilenetV2/{block}/{match[2]}"
+    if match := re.fullmatch(r"head\.atrous\.(\d+)", module):
+        return f"aspp{int(match[1]) + 1}"
     if match := re.fullmatch(r"extras\.(\d+)\.(\w+)", module):
-        scope = f"{backbone}/layer_19_{{}}_Conv2d_{int(match[1]) + 2}_{{}}"
+        scope = f"MobilenetV2/layer_19_{{}}_Conv2d_{int(match[1]) + 2}_{{}}"
         endings = {"reduce": (1, "1x1"), "depthwise": (2, "3x3_s2_depthwise"), "pointwise": (2, "3x3_s2")}
         return scope.format(*endings[match[2]])
     if match := re.fullmatch(r"(class|box)_predictors\.(\d+)\.(depthwise|pointwise)", module):

@@ -1,9 +1,11 @@
 """The other commands, and what becomes of errors."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +28,7 @@ def test_models_as_a_table_and_as_json(cli):
 def test_version_and_help(cli):
     assert cli("--version").stdout == f"mnv2deploy {mnv2deploy.__version__}\n"
     help_text = cli("--help").stdout
-    for command in ("models", "pull", "export", "detect"):
+    for command in ("models", "pull", "export", "classify", "detect", "segment"):
         assert command in help_text
     assert cli().returncode == 2  # no command: the help, as wrong usage
 
@@ -136,3 +138,24 @@ def test_pull_is_offline_when_told(cli, cache, tmp_path):
     assert files[0]["name"] == "model.json"
     assert len(files) == 6
     assert all(file["cached"] for file in files)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_a_sentence(coco_artifact, photos):
+    command = [sys.executable, "-m", "mnv2deploy", "detect", str(photos["rocket.jpg"]), "--model", str(coco_artifact)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 7
+    assert done.stderr == "Error: the output could not be written: No space left on device.\n"
+
+
+def test_a_name_that_is_no_text_stays_json(cli, coco_artifact, photos, tmp_path):
+    picture = tmp_path / os.fsdecode(b"bad\xff.png")
+    picture.write_bytes(photos["rocket.jpg"].read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "mnv2deploy", "detect", picture, "--model", coco_artifact, "--json"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(done.stdout.decode("utf-8"))["source"] == str(picture)

@@ -85,10 +85,14 @@ def test_a_folder_stands_for_the_pictures_in_it(cli, photos, model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        (["--score", "7"], 2, "--score 7 is not between 0 and 1"),
-        (["--classes", "unicorn"], 2, "unicorn"),
+        (["--score", "7"], 2, "score 7 is not between 0 and 1"),
+        (["--classes", "cup", "--classes", "unicorn"], 2, "'unicorn'"),
+        (["--classes", "Bycicle"], 2, "bicycle"),
+        (["--classes", ""], 2, "empty name"),
+        (["--threads", "1000000"], 2, "at most"),
+        (["--model", "card.toml"], 2, "mnv2deploy export card.toml"),
         (["--provider", "tpu"], 7, "'tpu'"),
-        (["--threads", "0"], 2, "--threads 0"),
+        (["--threads", "0"], 2, "threads 0"),
         (["--model", "unheard-of"], 2, "ssdlite-coco"),
         (["--model", "nowhere.onnx"], 2, "nowhere.onnx"),
         (["-o", "result.docx"], 2, "result.docx"),

@@ -34,7 +34,16 @@ def modules_loaded_by(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["detect", "--help"], ["export", "--help"], ["models"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["classify", "--help"],
+        ["detect", "--help"],
+        ["segment", "--help"],
+        ["export", "--help"],
+        ["models"],
+    ],
 )
 def test_help_and_lists_load_nothing_heavy(arguments):
     loaded = modules_loaded_by(*arguments)
@@ -42,8 +51,11 @@ def test_help_and_lists_load_nothing_heavy(arguments):
     assert not loaded & HEAVY
 
 
-def test_detect_loads_the_runtime_and_nothing_that_builds(coco_artifact, photos):
-    loaded = modules_loaded_by("detect", photos["coffee.png"], "--model", coco_artifact)
+@pytest.mark.parametrize(
+    ("command", "name"), [("classify", "mobilenet-v2"), ("detect", "ssdlite-coco"), ("segment", "deeplabv3-voc")]
+)
+def test_a_command_loads_the_runtime_and_nothing_that_builds(command, name, artifacts, photos, tmp_path):
+    loaded = modules_loaded_by(command, photos["coffee.png"], "--model", artifacts[name], "-o", f"{tmp_path}/")
     assert {"cv2", "numpy", "onnxruntime"} <= loaded
     assert not loaded & (BUILD_ONLY | {"rich"})
 

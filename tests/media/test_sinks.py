@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mnv2deploy.errors import UsageError
-from mnv2deploy.media.sinks import WRITABLE_SUFFIXES, plan_outputs, save
+from mnv2deploy.media.masks import encode_mask_png
+from mnv2deploy.media.sinks import WRITABLE_SUFFIXES, plan_masks, plan_outputs, plan_overlays, save, save_mask
 
 
 @pytest.fixture
@@ -99,3 +100,55 @@ def test_says_when_a_folder_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file cannot be made a folder"):
         save(tmp_path / "file" / "a.png", np.zeros((1, 1, 3), np.uint8))
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("folder", "inputs", "expected"),
+    [
+        # a folder, there or not, with or without a slash; by default the working folder
+        (".", ["one/cat.jpg"], [("cat.mask.png", "cat.overlay.jpg")]),
+        ("made", ["cat.jpg"], [("made/cat.mask.png", "made/cat.overlay.jpg")]),
+        ("new", ["cat.jpg"], [("new/cat.mask.png", "new/cat.overlay.jpg")]),
+        ("new.png/", ["cat.jpg"], [("new.png/cat.mask.png", "new.png/cat.overlay.jpg")]),
+        (".", [], []),
+        # what cannot be written as a picture becomes a PNG
+        (".", ["anim.gif"], [("anim.mask.png", "anim.overlay.png")]),
+        # names are told apart without their suffix, so that a picture's two files are numbered alike
+        (
+            ".",
+            ["one/cat.jpg", "two/cat.jpg", "x/cat.png", "three/Cat.JPG"],
+            [
+                ("cat.mask.png", "cat.overlay.jpg"),
+                ("cat-2.mask.png", "cat-2.overlay.jpg"),
+                ("cat-3.mask.png", "cat-3.overlay.png"),
+                ("Cat-4.mask.png", "Cat-4.overlay.JPG"),
+            ],
+        ),
+    ],
+)
+def test_plans_where_masks_and_overlays_go(folder: str, inputs: list[str], expected: list[tuple[str, str]]) -> None:
+    planned = zip(plan_masks(folder, inputs), plan_overlays(folder, inputs), strict=True)
+    assert [(str(mask), str(overlay)) for mask, overlay in planned] == expected
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("folder", "inputs", "message"),
+    [
+        ("mask.png", ["cat.jpg"], "name a folder"),
+        ("cat.jpg", ["dog.jpg"], "name a folder"),
+        ("odd.jfif", ["cat.jpg"], "name a folder"),
+        (".", ["cat.jpg", "cat.mask.png"], "cat.mask.png is an input picture and would be overwritten"),
+    ],
+)
+def test_refuses_masks_that_would_lose_or_confuse_pictures(folder: str, inputs: list[str], message: str) -> None:
+    Path("cat.mask.png").touch()
+    with pytest.raises(UsageError, match=message):
+        plan_masks(folder, inputs)
+
+
+def test_saves_a_mask_where_the_folder_is_missing(tmp_path: Path) -> None:
+    mask = np.array([[0, 1], [1, 2]], np.uint8)
+    save_mask(tmp_path / "new" / "a.mask.png", mask, {1: (128, 0, 0)})
+    assert (tmp_path / "new" / "a.mask.png").read_bytes() == encode_mask_png(mask, {1: (128, 0, 0)})

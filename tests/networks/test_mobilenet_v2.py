@@ -214,7 +214,7 @@ def test_tf_padding_is_tensorflows_same(
     size = 1 if is_pointwise else 3
     random = np.random.default_rng(height * 20 + width)
     x, kernel = random.normal(size=(height, width)), random.normal(size=(size, size))
-    unit = ConvNorm(1, 1, Conventions("tf", 1e-3), kernel=size, stride=stride, dilation=dilation, linear=True)
+    unit = ConvNorm(1, 1, Conventions("tf", 1e-3), kernel=size, stride=stride, dilation=dilation, activation=None)
     unit = unit.double().eval()
     with torch.no_grad():
         unit.conv.weight[0, 0] = torch.from_numpy(kernel)

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from inputs import PHOTOS, decode_photo, input_sha256, load_reference, reference_input
+from inputs import decode_photo, input_sha256, load_reference, reference_input
 from numpy.typing import NDArray
+from street import fetch_bus
 
 from mnv2deploy.catalog.cards import Card, load_card
-from mnv2deploy.catalog.sources import parse_download
 from mnv2deploy.errors import ModelError
 from mnv2deploy.networks import anchor_layers, build_network, load_network
 from mnv2deploy.runtime.boxes import BoxCoder, generate_anchors
+from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.checkpoint import read_checkpoint
-from mnv2deploy.weights.fetch import Fetched, fetch
-from mnv2deploy.weights.tensorflow import Tensors, read_tensorflowjs
+from mnv2deploy.weights.fetch import Fetched
+from mnv2deploy.weights.tensorflow import read_tensorflowjs
 
 REFERENCES = Path(__file__).parent.parent / "reference"
 MODELS = ("ssdlite-coco", "ssdlite-pedestrian")
@@ -59,18 +60,11 @@ def models(coco_weights: Fetched, pedestrian_weights: Fetched) -> dict[str, Mode
     return found
 
 
-def fetch_street() -> Path:
-    digest = PHOTOS["street"].sha256
-    url = f"pypi:{PHOTOS['street'].requirement}!{PHOTOS['street'].member}"
-    table = {"url": url, "files": {"bus.jpg": {"size": 137419, "sha256": digest}}}
-    return fetch(parse_download("ultralytics-bus", [table], __file__)).main
-
-
 @pytest.fixture(scope="module")
 def picture_of(photos: dict[str, Path]) -> Callable[[str], NDArray[np.uint8]]:
     @functools.cache
     def find(name: str) -> NDArray[np.uint8]:
-        path = fetch_street() if name == "street" else photos[f"{name}.png"]
+        path = fetch_bus() if name == "street" else photos[f"{name}.png"]
         return reference_input(name, decode_photo(name, path.read_bytes()))
 
     return find
@@ -92,7 +86,7 @@ def test_network_answers_as_the_original_graph(
     np.testing.assert_allclose(logits[reference["rows"]], reference["logits"], rtol=0, atol=LOGITS)
     np.testing.assert_allclose(encodings[reference["rows"]], reference["encodings"], rtol=0, atol=ENCODINGS)
 
-    anchors = generate_anchors(anchor_layers(model.card.network))
+    anchors = generate_anchors(anchor_layers(model.card.network.anchors))
     decoding = model.card.decoding
     boxes = BoxCoder(decoding.coder, decoding.coder_scales).decode(encodings, anchors)
     np.testing.assert_allclose(boxes[:, [1, 0, 3, 2]], reference["boxes"], rtol=0, atol=BOXES)
@@ -102,6 +96,14 @@ def test_network_answers_as_the_original_graph(
     assert known.sum() > 100  # the comparison says something
     np.testing.assert_allclose(scores[known], reference["scores"][known], rtol=0, atol=SCORES)
     assert (scores[~known] < model.meta["score_floor"] + SCORES).all()
+
+
+def with_network(card: Card, change: dict[str, Any]) -> Card:
+    """The card with other numbers in its network or, where that has them, in its backbone."""
+    spec = card.network
+    if change.keys() <= {field.name for field in dataclasses.fields(spec.backbone)}:
+        change = {"backbone": dataclasses.replace(spec.backbone, **change)}
+    return dataclasses.replace(card, network=dataclasses.replace(spec, **change))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_another_convention_is_another_network(
 ) -> None:
     """The comparison above has teeth: one wrong word in the card and it fails."""
     model = models[name]
-    card = dataclasses.replace(model.card, network=dataclasses.replace(model.card.network, **change))
+    card = with_network(model.card, change)
     reference = model.pictures["astronaut"]
     logits, _ = model.run(card, picture_of("astronaut"))
     assert np.abs(logits[reference["rows"]] - reference["logits"]).max() > 10 * LOGITS
@@ -130,7 +132,7 @@ def corners(anchors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_anchors_are_those_the_reference_ran_with(name: str, models: dict[str, Model]) -> None:
-    anchors = generate_anchors(anchor_layers(models[name].card.network))
+    anchors = generate_anchors(anchor_layers(models[name].card.network.anchors))
     assert anchors.shape == (1917, 4)
     np.testing.assert_allclose(corners(anchors), models[name].anchors, rtol=0, atol=1e-6)
 
@@ -138,7 +140,7 @@ def test_anchors_are_those_the_reference_ran_with(name: str, models: dict[str, M
 def test_anchors_are_those_stored_in_the_graph(coco_weights: Fetched) -> None:
     stored = read_tensorflowjs(coco_weights.main)["Postprocessor/ExpandDims"]
     assert stored.shape == (1, 1917, 4)
-    anchors = generate_anchors(anchor_layers(load_card("ssdlite-coco").network))
+    anchors = generate_anchors(anchor_layers(load_card("ssdlite-coco").network.anchors))
     np.testing.assert_allclose(corners(anchors), stored[0], rtol=0, atol=1e-6)
 
 
@@ -151,23 +153,21 @@ def test_anchors_are_those_stored_in_the_graph(coco_weights: Fetched) -> None:
     ],
 )
 def test_anchors_of_other_parameters_are_told_apart(change: dict[str, Any], models: dict[str, Model]) -> None:
-    network = models["ssdlite-coco"].card.network
-    other = dataclasses.replace(network, anchors=dataclasses.replace(network.anchors, **change))
+    other = dataclasses.replace(models["ssdlite-coco"].card.network.anchors, **change)
     difference = np.abs(corners(generate_anchors(anchor_layers(other))) - models["ssdlite-coco"].anchors)
     assert difference.max() > 5e-6
 
 
 def test_number_of_anchors_a_map_is_cells_times_shapes() -> None:
-    layers = anchor_layers(load_card("ssdlite-coco").network)
+    layers = anchor_layers(load_card("ssdlite-coco").network.anchors)
     counts = [layer.grid[0] * layer.grid[1] * len(layer.sizes) for layer in layers]
     assert counts == [19 * 19 * 3, 10 * 10 * 6, 5 * 5 * 6, 3 * 3 * 6, 2 * 2 * 6, 6]
     assert sum(counts) == 1917
 
 
 def test_without_a_rule_for_the_lowest_layer_it_is_like_the_others() -> None:
-    spec = load_card("ssdlite-coco").network
-    anchors = dataclasses.replace(spec.anchors, lowest_layer=())
-    layers = anchor_layers(dataclasses.replace(spec, anchors=anchors))
+    anchors = load_card("ssdlite-coco").network.anchors
+    layers = anchor_layers(dataclasses.replace(anchors, lowest_layer=()))
     assert [len(layer.sizes) for layer in layers] == [6] * 6
     # Scale 0.2, ratio 2: half as high as wide, of area 0.2 squared. The last is the mean of 0.2 and 0.35.
     height, width = layers[0].sizes[1]
@@ -191,7 +191,6 @@ def test_parameter_count_is_the_papers() -> None:
     ],
 )
 def test_a_card_whose_numbers_make_no_network_is_refused(change: dict[str, Any], message: str) -> None:
-    card = load_card("ssdlite-coco")
-    card = dataclasses.replace(card, network=dataclasses.replace(card.network, **change))
+    card = with_network(load_card("ssdlite-coco"), change)
     with pytest.raises(ModelError, match=message):
         load_network(card, {}, "weights")

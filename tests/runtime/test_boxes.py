@@ -1,12 +1,10 @@
 """Anchors, coder and NMS against computations of another kind."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnv2deploy.contract import AnchorLayer
-from mnv2deploy.errors import ModelError
 from mnv2deploy.runtime.boxes import BoxCoder, generate_anchors, non_maximum_suppression
 
 SCALES = (10.0, 10.0, 5.0, 5.0)
@@ -75,11 +73,6 @@ def test_the_order_of_the_encodings_is_only_an_order():
         BoxCoder("yxhw", (10, 8, 5, 4)).decode(encoding, anchor),
         BoxCoder("xywh", (8, 10, 4, 5)).decode(swapped, anchor),
     )
-
-
-def test_an_unknown_coder_is_refused():
-    with pytest.raises(ModelError, match="zyx"):
-        BoxCoder("zyx", SCALES)
 
 
 @settings(deadline=None, max_examples=200)

@@ -10,6 +10,7 @@ import mnv2deploy
 from mnv2deploy.errors import ModelError, UsageError
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.detect import Detector
+from mnv2deploy.runtime.resizing import resize
 from mnv2deploy.runtime.session import Session
 
 REFERENCE = Path(__file__).parent.parent / "reference"
@@ -46,7 +47,7 @@ def test_final_detections_are_those_of_the_original_graph(model, picture, artifa
 def test_boxes_are_in_pixels_of_the_picture_whatever_its_size(coco_artifact, photos):
     detect = mnv2deploy.load(coco_artifact)
     # Repeated pixels resize back to the very same 300x300, so only the scale of the boxes may differ.
-    image = images.resize(images.read(photos["chelsea.png"]), 300, 300, "bilinear")
+    image = resize(images.read(photos["chelsea.png"]), 300, 300, "bilinear")
     once, larger = detect(image), detect(image.repeat(3, axis=0).repeat(2, axis=1))
     assert (larger.width, larger.height) == (600, 900)
     assert [found.label for found in once.detections] == ["cat"] == [found.label for found in larger.detections]
@@ -86,12 +87,12 @@ def test_a_looser_iou_lets_more_boxes_stand(coco_artifact, photos):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"score": 1.5}, "--score 1.5"),
-        ({"score": -0.1}, "--score"),
-        ({"iou": 2}, "--iou 2"),
-        ({"max_detections": 0}, "--max-detections 0"),
+        ({"score": 1.5}, "score 1.5"),
+        ({"score": -0.1}, "score -0.1"),
+        ({"iou": 2}, "iou 2"),
+        ({"max_detections": 0}, "max_detections 0"),
         ({"classes": ["cat", "unicorn"]}, "unicorn"),
-        ({"threads": 0}, "--threads 0"),
+        ({"threads": 0}, "threads 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, says, coco_artifact):
@@ -108,3 +109,30 @@ def test_outputs_that_do_not_fit_the_anchors_are_refused(coco_artifact):
     detector = Detector(Session(coco_artifact))
     with pytest.raises(ModelError, match="1917"):
         detector.decode(np.zeros((5, 91), np.float32), np.zeros((5, 4), np.float32), height=10, width=10)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((30, 40, 3), np.float32),  # the commonest slip: already divided by 255
+        np.zeros((30, 40, 3), np.uint16),
+        np.zeros((30, 40), np.uint8),
+        np.zeros((30, 40, 4), np.uint8),
+        np.zeros((3, 30, 40), np.uint8),
+        np.zeros((1, 30, 40, 3), np.uint8),
+        np.zeros((0, 0, 3), np.uint8),
+        [[1, 2], [3, 4]],
+        None,
+    ],
+)
+def test_what_is_no_picture_is_refused_not_answered(picture, coco_artifact):
+    with pytest.raises(UsageError, match=r"\(H, W, 3\) uint8 RGB array"):
+        mnv2deploy.load(coco_artifact)(picture)
+
+
+def test_classes_are_a_list_of_names_in_any_letter_case(coco_artifact, photos):
+    assert [
+        found.label for found in mnv2deploy.load(coco_artifact, classes=["CUP"])(photos["coffee.png"]).detections
+    ] == ["cup"]
+    with pytest.raises(UsageError, match="list of names"):
+        mnv2deploy.load(coco_artifact, classes="cup")

@@ -29,8 +29,9 @@ def with_contract(artifact, path, change):
     [
         (lambda contract: None, "no mnv2deploy contract"),  # an .onnx of somebody else's
         (lambda contract: contract | {"version": 99}, "version 99"),  # of a later release
-        (lambda contract: contract | {"task": 5}, "damaged contract"),
-        (lambda contract: contract | {"task": "classify"}, "not to detect"),
+        (lambda contract: contract | {"labels": 5}, "labels should be a list"),
+        (lambda contract: contract | {"decoding": {"task": "dream"}}, "decoding.task should be one of"),
+        (lambda contract: contract | {"surprise": 1}, "unknown key surprise"),
         (lambda contract: contract | {"input": contract["input"] | {"name": "x"}}, "the contract names x"),
         (lambda contract: contract | {"decoding": contract["decoding"] | {"activation": "tanh"}}, "tanh"),
     ],

@@ -13,13 +13,23 @@ import torch
 from mnv2deploy.catalog.cards import load_card
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.networks import build_network
+from mnv2deploy.weights.assembly import Tensors, assemble
 from mnv2deploy.weights.checkpoint import read_checkpoint
 from mnv2deploy.weights.fetch import Fetched
-from mnv2deploy.weights.tensorflow import Tensors, convert, tensorflow_scope
+from mnv2deploy.weights.tensorflow import TensorflowCheckpoint, tensorflow_scope
 
-SCOPES = ("FeatureExtractor/", "BoxPredictor_")
+SCOPES = (
+    "FeatureExtractor/",
+    "BoxPredictor_",
+    "MobilenetV2/",
+    "image_pooling/",
+    "aspp0/",
+    "concat_projection/",
+    "logits/",
+)
 BACKBONE = "FeatureExtractor/MobilenetV2"
-FORMS = ("folded", "unfolded")  # of batch norm: the COCO graph is folded, the pedestrian graph is not
+# Of batch norm: the COCO graph is folded, the pedestrian graph is not, and DeepLab's is folded another way.
+FORMS = ("folded", "unfolded", "fused")
 COUNT = 15
 
 
@@ -30,6 +40,10 @@ def cache() -> Path:
     return Path(os.environ.setdefault("MNV2DEPLOY_CACHE", str(folder)))
 
 
+def convert(raw: Tensors, wanted: Checkpoint) -> Tensors:
+    return assemble(TensorflowCheckpoint(raw, wanted.epsilons, "model.bin"), wanted.shapes, "model.bin")
+
+
 class Checkpoint:
     """A real checkpoint, and what its network needs."""
 
@@ -37,21 +51,24 @@ class Checkpoint:
         card = load_card(card_name)
         self.raw = read_checkpoint(weights.main, card.weights.format)
         self.used = sorted(name for name in self.raw if name.startswith(SCOPES) and self.raw[name].dtype.kind == "f")
-        state = build_network(card.network).state_dict()
-        self.shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        network = build_network(card.network)
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        norms = {name: module for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+        self.epsilons = {name: module.eps for name, module in norms.items()}
 
     def convert(self, **changes: np.ndarray | None) -> Tensors:
         """With tensors replaced, added, or removed where None is given."""
         raw = {name: array for name, array in {**self.raw, **changes}.items() if array is not None}
-        return convert(raw, self.shapes, 1e-3, "model.bin")
+        return convert(raw, self)
 
     def sample(self, seed: int) -> list[str]:
         return [str(name) for name in np.random.default_rng(seed).choice(self.used, COUNT, replace=False)]
 
 
 @pytest.fixture(scope="module")
-def checkpoints(coco_weights: Fetched, pedestrian_weights: Fetched) -> dict[str, Checkpoint]:
+def checkpoints(coco_weights: Fetched, pedestrian_weights: Fetched, deeplab_weights: Fetched) -> dict[str, Checkpoint]:
     return {
+        "fused": Checkpoint("deeplabv3-voc", deeplab_weights),
         "folded": Checkpoint("ssdlite-coco", coco_weights),
         "unfolded": Checkpoint("ssdlite-pedestrian", pedestrian_weights),
     }
@@ -66,7 +83,8 @@ def test_every_value_of_the_checkpoint_is_in_the_state_dict(checkpoint: Checkpoi
     state = {name: array for name, array in checkpoint.convert().items() if not name.endswith("num_batches_tracked")}
     given = np.sort(np.concatenate([checkpoint.raw[name].ravel() for name in checkpoint.used]))
     found = np.sort(np.concatenate([array.ravel() for array in state.values()]))
-    made_up = {0.0, 1.0, float(np.float32(1 - 1e-3))}  # means, scales and variances of folded norms
+    # Means, scales and variances of folded norms.
+    made_up = {0.0, 1.0} | {float(np.float32(1 - epsilon)) for epsilon in checkpoint.epsilons.values()}
     rest = found[~np.isin(found, np.float32(list(made_up)))]
     np.testing.assert_array_equal(rest, given[~np.isin(given, np.float32(list(made_up)))])
     assert len(found) == sum(int(np.prod(shape)) for name, shape in checkpoint.shapes.items() if "num_b" not in name)
@@ -103,7 +121,7 @@ def test_value_that_is_not_finite_is_refused_by_name(checkpoint: Checkpoint, val
 
 
 def test_value_beyond_float32_is_refused(checkpoint: Checkpoint) -> None:
-    name = "BoxPredictor_0/ClassPredictor/biases"
+    name = next(name for name in checkpoint.used if name.endswith(("ClassPredictor/biases", "semantic/biases")))
     with pytest.raises(CheckpointError, match=f"{name} holds values that are not finite"):
         checkpoint.convert(**{name: checkpoint.raw[name].astype(np.float64) + 1e300})
 
@@ -135,7 +153,17 @@ def test_many_tensors_without_a_place_are_counted(checkpoint: Checkpoint) -> Non
         checkpoint.convert(**extra)
 
 
-def test_an_extra_layer_that_is_there_twice_is_refused(checkpoint: Checkpoint) -> None:
+@pytest.mark.parametrize(
+    "name", ["aspp1/weights", "aspp0/BatchNorm/FusedBatchNorm/Scaled", "MobilenetV2/Conv_1/Conv2D/merged_input"]
+)
+def test_full_deeplab_does_not_fit_the_reduced_one(checkpoints: dict[str, Checkpoint], name: str) -> None:
+    with pytest.raises(CheckpointError, match=f"no place for: {name}"):
+        checkpoints["fused"].convert(**{name: np.zeros(3, np.float32)})
+
+
+@pytest.mark.parametrize("form", ["folded", "unfolded"])
+def test_an_extra_layer_that_is_there_twice_is_refused(checkpoints: dict[str, Checkpoint], form: str) -> None:
+    checkpoint = checkpoints[form]
     name = next(name for name in checkpoint.used if "layer_19_2_Conv2d_2_3x3_s2_512/" in name)
     with pytest.raises(CheckpointError, match="two tensors for the same layer"):
         checkpoint.convert(**{name.replace("s2_512", "s2_256"): checkpoint.raw[name]})
@@ -144,34 +172,41 @@ def test_an_extra_layer_that_is_there_twice_is_refused(checkpoint: Checkpoint) -
 def test_checkpoint_of_another_number_of_classes_is_refused(checkpoints: dict[str, Checkpoint]) -> None:
     coco, pedestrian = checkpoints["folded"], checkpoints["unfolded"]
     with pytest.raises(CheckpointError, match="ClassPredictor.*another number of classes"):
-        convert(coco.raw, pedestrian.shapes, 1e-3, "model.json")
+        convert(coco.raw, pedestrian)
 
 
 def test_empty_checkpoint_is_refused(checkpoint: Checkpoint) -> None:
     with pytest.raises(CheckpointError, match="lacks the tensor"):
-        convert({}, checkpoint.shapes, 1e-3, "model.bin")
+        convert({}, checkpoint)
 
 
 @pytest.mark.parametrize(
-    ("module", "scale", "offset"),
+    ("form", "module", "scope", "has_scale"),
     [
-        ("backbone.stem", None, "Conv/BatchNorm/batchnorm/sub"),
-        ("backbone.blocks.0.depthwise", *(f"expanded_conv/depthwise/BatchNorm/batchnorm/{x}" for x in ("mul", "sub"))),
-        ("backbone.blocks.7.project", None, "expanded_conv_7/project/BatchNorm/batchnorm/sub"),
-        (
-            "extras.1.depthwise",
-            *(f"layer_19_2_Conv2d_3_3x3_s2_256_depthwise/BatchNorm/batchnorm/{x}" for x in ("mul", "sub")),
-        ),
+        ("folded", "backbone.stem", f"{BACKBONE}/Conv", False),
+        ("folded", "backbone.blocks.0.depthwise", f"{BACKBONE}/expanded_conv/depthwise", True),
+        ("folded", "backbone.blocks.7.project", f"{BACKBONE}/expanded_conv_7/project", False),
+        ("folded", "extras.1.depthwise", f"{BACKBONE}/layer_19_2_Conv2d_3_3x3_s2_256_depthwise", True),
+        ("fused", "backbone.stem", "MobilenetV2/Conv", False),
+        ("fused", "backbone.blocks.16.depthwise", "MobilenetV2/expanded_conv_16/depthwise", True),
+        ("fused", "head.pool", "image_pooling", False),
+        ("fused", "head.project", "concat_projection", False),
     ],
 )
 def test_folded_norm_computes_scale_times_x_plus_offset(
-    checkpoints: dict[str, Checkpoint], module: str, scale: str | None, offset: str
+    checkpoints: dict[str, Checkpoint], form: str, module: str, scope: str, has_scale: bool
 ) -> None:
-    checkpoint = checkpoints["folded"]
+    checkpoint = checkpoints[form]
     state = checkpoint.convert()
-    raw_offset = checkpoint.raw[f"{BACKBONE}/{offset}"]
-    raw_scale = np.ones_like(raw_offset) if scale is None else checkpoint.raw[f"{BACKBONE}/{scale}"]
-    norm = torch.nn.BatchNorm2d(len(raw_offset), eps=1e-3).eval()
+    endings = {
+        "folded": ("batchnorm/mul", "batchnorm/sub"),
+        "fused": ("FusedBatchNorm/Scaled", "FusedBatchNorm/Offset"),
+    }
+    scale, offset = (f"{scope}/BatchNorm/{ending}" for ending in endings[form])
+    raw_offset = checkpoint.raw[offset]
+    assert (scale in checkpoint.raw) == has_scale
+    raw_scale = checkpoint.raw[scale] if has_scale else np.ones_like(raw_offset)
+    norm = torch.nn.BatchNorm2d(len(raw_offset), eps=1e-5 if module.startswith("head.") else 1e-3).eval()
     prefix = f"{module}.bn."
     own = {key.removeprefix(prefix): torch.tensor(state[key]) for key in state if key.startswith(prefix)}
     norm.load_state_dict(own)
@@ -188,6 +223,9 @@ def test_folded_norm_computes_scale_times_x_plus_offset(
         ("backbone.last", f"{BACKBONE}/Conv_1"),
         ("backbone.blocks.0.project", f"{BACKBONE}/expanded_conv/project"),
         ("backbone.blocks.16.expand", f"{BACKBONE}/expanded_conv_16/expand"),
+        ("head.pool", "image_pooling"),
+        ("head.atrous.2", "aspp3"),
+        ("head.classifier", "logits/semantic"),
         ("extras.0.reduce", f"{BACKBONE}/layer_19_1_Conv2d_2_1x1"),
         ("extras.3.pointwise", f"{BACKBONE}/layer_19_2_Conv2d_5_3x3_s2"),
         ("class_predictors.0.depthwise", "BoxPredictor_0/ClassPredictor_depthwise"),
@@ -195,9 +233,9 @@ def test_folded_norm_computes_scale_times_x_plus_offset(
     ],
 )
 def test_scopes_are_tensorflows(module: str, scope: str) -> None:
-    assert tensorflow_scope(module) == scope
+    assert tensorflow_scope(module) == scope.removeprefix("FeatureExtractor/")
 
 
 def test_module_tensorflow_does_not_have_is_refused_by_name() -> None:
-    with pytest.raises(CheckpointError, match="head.classifier has no counterpart"):
-        tensorflow_scope("head.classifier")
+    with pytest.raises(CheckpointError, match="classifier has no counterpart"):
+        tensorflow_scope("classifier")

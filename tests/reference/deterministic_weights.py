@@ -1,0 +1,41 @@
+"""Weights and inputs made of nothing but their names, so that a reference and its test agree without a file of weights.
+
+Every value is uniform and comes from the raw bits of PCG64, which numpy promises not to change (its distributions may),
+by exact float64 arithmetic, so that it is the same on every machine. Needs numpy only.
+"""
+
+import hashlib
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def uniform(name: str, shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float32]:
+    """Draw a float32 array, in C order, from a generator seeded by the name; the shape only says how many."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
+    bits = np.random.PCG64(seed).random_raw(math.prod(shape))
+    parts = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53  # 0 <= part < 1
+    return (low + (high - low) * parts).astype(np.float32).reshape(shape)
+
+
+def weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | NDArray[np.int64]:
+    """Make the tensor of a state dict that has our name, such as `backbone.blocks.3.expand.conv.weight`.
+
+    Convolutions and linear layers have the standard deviation sqrt(2 / fan_in). (C, K) and (C, K, 1, 1) hold the same
+    numbers.
+    """
+    *_, module, kind = name.split(".")
+    if kind == "num_batches_tracked":
+        return np.zeros(shape, np.int64)
+    if kind == "running_var" or (module == "bn" and kind == "weight"):
+        return uniform(name, shape, 0.5, 1.5)
+    if kind in ("running_mean", "bias"):
+        return uniform(name, shape, -0.35, 0.35)
+    limit = math.sqrt(6 / math.prod(shape[1:]))
+    return uniform(name, shape, -limit, limit)
+
+
+def picture(batch: int, height: int, width: int) -> NDArray[np.float32]:
+    """Make the (batch, 3, height, width) input of a reference, in -1..1."""
+    return uniform(f"input.{height}x{width}", (batch, 3, height, width), -1, 1)
