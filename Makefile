@@ -38,8 +38,9 @@ check: $(STAMP)  ## lint, format, types and the floors of the house
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(STAMP)  ## time the product beside the bare scripts it must keep up with
+bench: $(STAMP)  ## time the product beside what it must keep up with or beat
 	@$(BIN)/python benchmarks/detect.py
+	@$(BIN)/python benchmarks/masks.py
 
 clean:  ## remove what was built, keep the downloads
 	@rm -rf build/demo models/build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
 """How much faster `upsample_argmax` makes a mask than stretching every class's logits does.
 
-    python benchmarks/masks.py [--logits FILE.npz] [--data FOLDER] [--rounds 7] [--json]
+    python benchmarks/masks.py [--data FOLDER] [--rounds 7] [--json]
 
 Each question is one shape of logits and mask; every contestant makes every picture's mask, in one run, one after the
 other in an order drawn anew each round:
@@ -14,15 +14,14 @@ other in an order drawn anew each round:
 the share of cells whose corners disagree, `differ` the pixels that differ from onnxruntime's. Time depends on the
 pictures, so noise will not do. Where the logits come from:
 
-    65x65x21     --logits: a file with an array `logits`, (N, 21, 65, 65) float32: what DeepLabv3-MobileNetV2 (npm
-                 @codait/max-image-segmenter@0.3.0, node `logits/semantic/BiasAdd`) answers to N pictures; the twelve
-                 with the most mixed cells are taken. Without it, scores made from that network's masks of the three
-                 pictures in tests/reference/deeplabv3_voc.npz.
+    65x65x21     What the artifact `deeplabv3-voc` answers to real pictures: those of FOLDER/voc/val/images (FOLDER is
+                 $MNV2DEPLOY_DATA if not given), of which the twelve with the most mixed cells are taken; without a
+                 folder, the sample photos.
     128x256x19   No Cityscapes weights to be had: a mosaic of the eight of those grids with the most mixed cells, cut to
                  64x64, and of the 19 classes seen most in them. Boundaries keep the sharpness a network gives them
                  (stretched logits would not), and there are more of them than in most pictures.
-    64x64x150    No ADE20K weights either: scores made from that data set's own masks in FOLDER/ade20k/val/masks (FOLDER
-                 is $MNV2DEPLOY_DATA if not given); without them, from the three reference masks once more.
+    64x64x150    No ADE20K weights either: scores made from that data set's own masks in FOLDER/ade20k/val/masks;
+                 without them, from the masks of the sample photos.
 
 A score made from a mask is the logarithm of a class's share in a cell, blurred by one cell, plus noise of standard
 deviation 1 that is as smooth; so about as many cells are mixed as with the real network, but of the runners-up in them
@@ -43,9 +42,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from mnv2deploy.catalog.photos import load_photos
+from mnv2deploy.cli.artifact import find_artifact
+from mnv2deploy.runtime import images
 from mnv2deploy.runtime.masks import axis_positions, upsample_argmax
+from mnv2deploy.runtime.preprocessing import prepare
+from mnv2deploy.runtime.session import Session
+from mnv2deploy.weights.fetch import fetch
 
-REFERENCE = Path(__file__).parent.parent / "tests" / "reference" / "deeplabv3_voc.npz"
 FEWEST_MIXED, MOST_PICTURES = 0.01, 12
 Logits = NDArray[np.float32]
 Mask = NDArray[np.generic]
@@ -73,19 +77,14 @@ def mixed_share(logits: Logits) -> float:
     return float(((corner != best[1:, :-1]) | (corner != best[:-1, 1:]) | (corner != best[1:, 1:])).mean())
 
 
-def reference_masks() -> list[NDArray[np.uint8]]:
-    """What the real network made of three pictures, 513 x 513."""
-    with np.load(REFERENCE) as arrays:
-        return [arrays[name] for name in arrays.files if name.endswith(".mask")]
-
-
-def voc_grids(path: Path | None) -> list[Logits]:
+def voc_grids(data: Path | None) -> list[Logits]:
     """(21, 65, 65) each, most mixed cells first; empty pictures left out, of which nothing can be learned."""
-    if path is None:
-        grids = [scores_from_mask(mask, 21, 65, seed) for seed, mask in enumerate(reference_masks())]
-    else:
-        with np.load(path) as arrays:
-            grids = list(arrays["logits"])
+    session = Session(find_artifact("deeplabv3-voc", offline=False, quiet=False))
+    pictures = sorted((data / "voc" / "val" / "images").glob("*.jpg"))[: MOST_PICTURES * 2] if data else []
+    grids = []
+    for picture in pictures or list(fetch(load_photos("sample-photos")[0]).files.values()):
+        tensor = prepare(images.read(picture), session.contract.input, session.contract.preprocessing)
+        grids.append(session.run(tensor)[0][0])
     grids = [grid for grid in grids if mixed_share(grid) > FEWEST_MIXED]
     return sorted(grids, key=mixed_share, reverse=True)
 
@@ -98,10 +97,11 @@ def mosaic(grids: list[Logits]) -> Logits:
     return np.ascontiguousarray(tiled[np.sort(np.argsort(-pixels, kind="stable")[:19])])
 
 
-def ade20k_grids(data: Path | None) -> list[Logits]:
+def ade20k_grids(data: Path | None, voc: list[Logits]) -> list[Logits]:
     """(150, 64, 64) each; the masks' 0 (none of the classes) is taken for a class, and their 150 for their 149."""
     paths = sorted((data / "ade20k" / "val" / "masks").glob("*.png"))[:MOST_PICTURES] if data else []
-    masks = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8) for path in paths] or reference_masks()
+    masks = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8) for path in paths]
+    masks = masks or [ours(513, 513, True)(grid) for grid in voc]
     masks = [np.where(mask == 150, 149, mask).astype(np.uint8) for mask in masks]
     return [scores_from_mask(mask, 150, 64, seed) for seed, mask in enumerate(masks)]
 
@@ -198,16 +198,15 @@ def measure(grids: list[Logits], height: int, width: int, align_corners: bool, r
 def main() -> None:
     """Asks the three questions and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logits", type=Path, help="real logits, see above")
-    parser.add_argument("--data", type=Path, default=os.environ.get("MNV2DEPLOY_DATA"), help="the real pictures")
+    parser.add_argument("--data", type=Path, default=os.environ.get("MNV2DEPLOY_DATA"), help="real pictures, see above")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    voc = voc_grids(arguments.logits)
+    voc = voc_grids(arguments.data)
     rows = [
         measure(voc[:MOST_PICTURES], 513, 513, True, arguments.rounds),
         measure([mosaic(voc)], 1024, 2048, False, arguments.rounds),
-        measure(ade20k_grids(arguments.data), 512, 512, False, arguments.rounds),
+        measure(ade20k_grids(arguments.data, voc), 512, 512, False, arguments.rounds),
     ]
     if arguments.json:
         print(json.dumps({"results": rows}))

@@ -10,7 +10,7 @@ import torch
 
 from mnv2deploy.catalog.cards import load_card
 from mnv2deploy.errors import CheckpointError, ModelError, UsageError, VerificationError
-from mnv2deploy.export import artifact, parity, simplification
+from mnv2deploy.export import artifact, graph, parity, simplification
 from mnv2deploy.export.artifact import export
 from mnv2deploy.export.parity import OutputParity, measure_parity, require_parity
 from mnv2deploy.networks import load_network
@@ -24,6 +24,26 @@ PEDESTRIAN = load_card("ssdlite-pedestrian")
 def network(pedestrian_weights):
     main = pedestrian_weights.main
     return load_network(PEDESTRIAN, read_checkpoint(main, "frozen-graph"), str(main))
+
+
+@pytest.fixture(scope="module")
+def traces():
+    return {}
+
+
+@pytest.fixture
+def traced_once(monkeypatch, traces):
+    """For tests of what comes after tracing: the same weights give the same trace, and it takes seconds."""
+    real = graph.trace
+
+    def trace(network, *arguments):
+        if arguments[1:] not in traces:
+            traces[arguments[1:]] = real(network, *arguments)
+        model = onnx.ModelProto()
+        model.CopyFrom(traces[arguments[1:]])
+        return model
+
+    monkeypatch.setattr(graph, "trace", lambda network, shape, names, opset: trace(network, shape, tuple(names), opset))
 
 
 def test_parity_sees_a_network_that_is_not_the_artifacts(network, artifacts):
@@ -52,14 +72,14 @@ def test_values_that_are_not_numbers_fail_parity():
             require_parity(order, "nan.onnx")
 
 
-def test_a_failed_check_writes_nothing(tmp_path, monkeypatch, photos):
+def test_a_failed_check_writes_nothing(tmp_path, monkeypatch, photos, traced_once):
     monkeypatch.setattr(parity, "measure_parity", lambda *_: [OutputParity("class_logits", 1, 1.0, 0.1, 10.0)])
     with pytest.raises(VerificationError):
         export(PEDESTRIAN, tmp_path / "never.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_crash_of_the_simplifier_keeps_the_graph_and_says_so(tmp_path, monkeypatch, artifacts, photos):
+def test_a_crash_of_the_simplifier_keeps_the_graph_and_says_so(tmp_path, monkeypatch, artifacts, photos, traced_once):
     monkeypatch.setattr(simplification, "_SCRIPT", "import os; os.abort()")
     exported = export(PEDESTRIAN, tmp_path / "plain.onnx")
     assert "-6" in exported.not_simplified
@@ -115,7 +135,7 @@ def test_the_same_weights_from_a_file_give_the_same_artifact(pedestrian_weights,
     assert (tmp_path / "again.onnx").read_bytes() == artifacts["ssdlite-pedestrian"].read_bytes()
 
 
-def test_a_card_whose_anchors_are_not_the_networks_is_refused(tmp_path, photos):
+def test_a_card_whose_anchors_are_not_the_networks_is_refused(tmp_path, photos, traced_once):
     spec = PEDESTRIAN.network
     anchors = dataclasses.replace(spec.anchors, grids=((18, 20), *spec.anchors.grids[1:]))
     card = dataclasses.replace(PEDESTRIAN, network=dataclasses.replace(spec, anchors=anchors))
@@ -132,7 +152,7 @@ def test_weights_of_another_model_are_refused_by_name(pedestrian_weights, tmp_pa
     assert not (tmp_path / "wrong.onnx").exists()
 
 
-def test_a_users_own_pictures_serve_for_parity(photos, tmp_path, pedestrian_weights, monkeypatch):
+def test_a_users_own_pictures_serve_for_parity(photos, tmp_path, pedestrian_weights, monkeypatch, traced_once):
     monkeypatch.setattr(artifact, "load_photos", lambda _: pytest.fail("the sample photos were not needed"))
     exported = export(PEDESTRIAN, tmp_path / "own.onnx", pictures=[photos["rocket.jpg"]])
     assert max(result.relative_error for result in exported.parity) < parity.TOLERANCE
