@@ -8,21 +8,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnv2deploy.runtime.results import (
-    ClassificationResult,
-    ClassScore,
-    Detection,
-    DetectionResult,
-    Segment,
-    SegmentationResult,
-)
-
 if TYPE_CHECKING:
+    import os
+
     from mnv2deploy.runtime.pipeline import Pipeline
+    from mnv2deploy.runtime.results import (
+        ClassificationResult,
+        ClassScore,
+        Detection,
+        DetectionResult,
+        Segment,
+        SegmentationResult,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,6 +33,15 @@ __all__ = [
     "SegmentationResult",
     "load",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Loads the result classes when they are asked for: the command line's start does not need them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mnv2deploy.runtime import results
+
+    return getattr(results, name)
 
 
 def load(
@@ -57,6 +65,8 @@ def load(
         ModelError: not an artifact of mnv2deploy.
         MissingDependencyError: this onnxruntime has no such provider.
     """
+    from pathlib import Path
+
     from mnv2deploy.runtime.pipeline import open_pipeline
     from mnv2deploy.runtime.session import Session
 
