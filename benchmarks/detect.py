@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="of whole processes; warm calls run 20 times as many")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    artifact = find_artifact("ssdlite-coco", offline=False, quiet=False)
+    artifact = find_artifact("ssdlite-coco", "detect", offline=False, quiet=False)
     photo = fetch(load_photos("sample-photos")[0]).files["rocket.jpg"]
     bare = str(Path(__file__).with_name("bare_detect.py"))
     detect = mnv2deploy.load(artifact)

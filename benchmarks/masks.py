@@ -79,7 +79,7 @@ def mixed_share(logits: Logits) -> float:
 
 def voc_grids(data: Path | None) -> list[Logits]:
     """(21, 65, 65) each, most mixed cells first; empty pictures left out, of which nothing can be learned."""
-    session = Session(find_artifact("deeplabv3-voc", offline=False, quiet=False))
+    session = Session(find_artifact("deeplabv3-voc", "segment", offline=False, quiet=False))
     pictures = sorted((data / "voc" / "val" / "images").glob("*.jpg"))[: MOST_PICTURES * 2] if data else []
     grids = []
     for picture in pictures or list(fetch(load_photos("sample-photos")[0]).files.values()):

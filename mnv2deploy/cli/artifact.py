@@ -9,14 +9,14 @@ import typer
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
 
-def find_artifact(model: str, *, offline: bool, quiet: bool) -> Path:
+def find_artifact(model: str, task: str, *, offline: bool, quiet: bool) -> Path:
     """Resolves ``--model``.
 
     A name of the catalog stands for an artifact in the cache, one for each version of the card and of this program.
     Where it is not there yet it is built, which is said, because it takes a download and some seconds.
 
     Raises:
-        UsageError: neither a file nor a model of the catalog.
+        UsageError: neither a file nor a model of the catalog, or one for another task.
         MissingDependencyError: the artifact is not there and the build extra is missing.
     """
     path = Path(model)
@@ -24,7 +24,7 @@ def find_artifact(model: str, *, offline: bool, quiet: bool) -> Path:
         raise UsageError(f"--model {model} is a card or recipe; make its artifact with 'mnv2deploy export {model}'.")
     if path.suffix == ".onnx" or path.is_file():
         return path
-    from mnv2deploy.catalog.cards import card_names, card_path
+    from mnv2deploy.catalog.cards import card_names, card_path, load_card
 
     if model not in card_names():
         raise UsageError(
@@ -33,6 +33,8 @@ def find_artifact(model: str, *, offline: bool, quiet: bool) -> Path:
         )
     cached = _cache_path(model, card_path(model))
     if not cached.is_file():
+        if (other := load_card(model).task) != task:  # said before anything is downloaded for nothing
+            raise UsageError(f"{model} is a model to {other} with; use 'mnv2deploy {other}', or another --model.")
         _build_once(model, cached, offline=offline, quiet=quiet)
     return cached
 

@@ -38,7 +38,7 @@ def classify(
 
     run: PictureRun[ClassificationResult] = PictureRun(images, quiet=quiet, json=json)
     run.add_drawings(output, _draw)
-    artifact = find_artifact(model, offline=offline, quiet=quiet)
+    artifact = find_artifact(model, "classify", offline=offline, quiet=quiet)
     classifier = Classifier(Session(artifact, threads=threads, provider=provider), top=top)
     run(classifier, to_json=_to_json, to_text=_to_text)
 

@@ -54,7 +54,7 @@ def detect(
 
     run: PictureRun[DetectionResult] = PictureRun(images, quiet=quiet, json=json)
     run.add_drawings(output, _draw)
-    artifact = find_artifact(model, offline=offline, quiet=quiet)
+    artifact = find_artifact(model, "detect", offline=offline, quiet=quiet)
     detector = Detector(
         Session(artifact, threads=threads, provider=provider),
         score=score,

@@ -21,5 +21,5 @@ Threads = Annotated[
 ]
 Provider = Annotated[str, typer.Option(help="Execution provider of onnxruntime.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Open no connection.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and, with --json, the JSON.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines, one object a picture.")]

@@ -27,7 +27,10 @@ def segment(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Write NAME.mask.png and NAME.overlay.jpg into this folder."
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Write NAME.mask.png and the overlay into this folder, over those of an earlier run.",
         ),
     ] = ".",
     overlay: Annotated[
@@ -57,7 +60,7 @@ def segment(
     run: PictureRun[SegmentationResult] = PictureRun(images, quiet=quiet, json=json)
     masks = plan_masks(output, run.names)
     overlays = plan_overlays(output, run.names) if overlay else []
-    artifact = find_artifact(model, offline=offline, quiet=quiet)
+    artifact = find_artifact(model, "segment", offline=offline, quiet=quiet)
     segmenter = Segmenter(Session(artifact, threads=threads, provider=provider))
     palette = _palette(segmenter.contract.labels)
     run.add_files("mask", "mask in", masks, lambda path, _, result: save_mask(path, result.mask, palette))

@@ -38,8 +38,8 @@ def find_sources(arguments: Iterable[str]) -> list[Source]:
     """Expands arguments to pictures. Nothing is opened yet.
 
     Args:
-        arguments: Files, and folders. A folder stands for the pictures directly in it by suffix, sorted by name, hidden
-            files left out.
+        arguments: Files, and folders. A folder stands for the pictures directly in it by suffix, sorted by name;
+            hidden files are left out, and so are masks and overlays that an earlier run wrote there.
 
     Returns:
         In the order of the arguments. A folder that has no pictures or cannot be listed is a source with an error.
@@ -89,4 +89,6 @@ def _expand(argument: str) -> list[Source]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    if path.name.startswith(".") or Path(path.stem).suffix in (".mask", ".overlay"):
+        return False
+    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()

@@ -49,7 +49,7 @@ class Session:
     ) -> None:
         self.name = name or (str(model) if isinstance(model, Path) else "the model")
         if isinstance(model, Path) and not model.is_file():
-            raise UsageError(f"{model}: there is no such file; 'mnv2deploy export' makes artifacts.")
+            raise UsageError(f"{model}: there is no such file; 'mnv2deploy export NAME' makes the artifact NAME.onnx.")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes as an exception; nothing is printed
         options.intra_op_num_threads = _thread_count(threads)
@@ -80,7 +80,9 @@ class Session:
         """
         decoding = self.contract.decoding
         if not isinstance(decoding, kind):
-            raise ModelError(f"{self.name} is a model to {decoding.task} with; choose one made for what you want.")
+            raise ModelError(
+                f"{self.name} is a model to {decoding.task} with; use 'mnv2deploy {decoding.task}', or another model."
+            )
         return decoding
 
     def _read_contract(self) -> Contract:

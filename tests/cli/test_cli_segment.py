@@ -144,7 +144,7 @@ def test_a_second_run_replaces_its_files_but_never_an_input(cli, here, model):
         assert done.returncode == 0, done.stderr
     assert files(here / "in") == ["cat.mask.png", "cat.png"]
     kept = (here / "in" / "cat.mask.png").read_bytes()
-    done = cli("segment", "in", *model, "--no-overlay", "-o", "in")  # the mask is among the pictures now
+    done = cli("segment", "in/cat.png", "in/cat.mask.png", *model, "--no-overlay", "-o", "in")  # the mask is named now
     assert done.returncode == 2
     assert "cat.mask.png is an input picture and would be overwritten" in done.stderr
     assert (here / "in" / "cat.mask.png").read_bytes() == kept
@@ -176,3 +176,24 @@ def test_wrong_usage_is_one_sentence_and_writes_nothing(options, says, cli, here
     assert done.stdout == ""
     assert files(here) == []
     assert files(here / "in") == ["cat.png"]
+
+
+def test_a_second_run_in_the_same_folder_gives_the_same(cli, photos, artifacts, tmp_path):
+    shutil.copy(photos["chelsea.png"], tmp_path / "chelsea.png")
+    command = ["segment", tmp_path, "--model", artifacts["deeplabv3-voc"], "-o", tmp_path, "--json"]
+    first = cli(*command)
+    assert first.returncode == 0, first.stderr
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["chelsea.mask.png", "chelsea.overlay.png", "chelsea.png"]
+    again = cli(*command)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_model_for_another_task_is_refused_before_anything_is_fetched(cli, photos, tmp_path):
+    done = cli("segment", photos["chelsea.png"], "--model", "mobilenet-v2", MNV2DEPLOY_CACHE=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: mobilenet-v2 is a model to classify with; use 'mnv2deploy classify', or another --model.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
