@@ -9,14 +9,12 @@ from mnv2deploy.catalog.cards import read_toml
 from mnv2deploy.errors import ModelError
 from mnv2deploy.structure import build
 
-DEFAULT_OPSET = 18
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
     """``[export]`` of a recipe."""
 
-    opset: int = DEFAULT_OPSET
+    opset: int | None = None
     simplify: bool = True
 
 
@@ -33,13 +31,13 @@ class Recipe:
     Attributes:
         model: Name of a catalog card, or path of one of your own.
         output: The artifact.
-        opset: Of the graph.
+        opset: Of the graph; None for the exporter's default.
         simplify: Whether onnxsim is run.
     """
 
     model: str
     output: Path
-    opset: int = DEFAULT_OPSET
+    opset: int | None = None
     simplify: bool = True
 
 

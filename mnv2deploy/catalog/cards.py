@@ -25,7 +25,6 @@ from mnv2deploy.errors import ModelError, UsageError
 from mnv2deploy.structure import build
 
 _CATALOG = Path(__file__).parent
-DEFAULT_DETECTOR = "ssdlite-coco"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ def export(
     card: Card,
     output: Path,
     *,
-    opset: int = graph.DEFAULT_OPSET,
+    opset: int | None = None,
     simplified: bool = True,
     weights: Path | None = None,
     pictures: Sequence[Path] = (),
@@ -74,7 +74,7 @@ def export(
     Args:
         card: What to build.
         output: Where; its folder is made where it is missing. Written to a temporary name and renamed.
-        opset: Of the graph.
+        opset: Of the graph; None for `graph.DEFAULT_OPSET`.
         simplified: Whether onnxsim is run.
         weights: A checkpoint of the card's format to use instead of the card's own.
         pictures: To check parity on; the catalog's sample photos where none are given.
@@ -95,7 +95,7 @@ def export(
     network = load_network(card, read_checkpoint(checkpoint, card.weights.format), str(checkpoint))
     progress.start(f"{card.name}: tracing it to ONNX", total=None)
     shape = (3, card.input.height, card.input.width)
-    model = graph.trace(network, shape, [entry.name for entry in _OUTPUTS[card.task]], opset)
+    model = graph.trace(network, shape, [entry.name for entry in _OUTPUTS[card.task]], opset or graph.DEFAULT_OPSET)
     progress.start(f"{card.name}: simplifying and checking the graph", total=None)
     not_simplified = None
     if simplified:

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from mnv2deploy.contract import ClassificationDecoding
 from mnv2deploy.errors import UsageError
-from mnv2deploy.runtime.images import as_image
-from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.results import ClassificationResult, ClassScore
 from mnv2deploy.runtime.session import Session
 
@@ -37,18 +35,9 @@ class Classifier:
         self._labels = {label.column: label for label in self.contract.labels}
 
     def __call__(self, picture: NDArray[np.uint8] | Path | str) -> ClassificationResult:
-        """Classifies one picture.
-
-        Args:
-            picture: (H, W, 3) uint8 RGB, or the path of a picture file.
-
-        Raises:
-            UsageError: neither a path nor such an array.
-            InputError: the file is not a picture that can be read.
-        """
-        image = as_image(picture)
-        (logits,) = self.session.run(prepare(image, self.contract.input, self.contract.preprocessing))
-        return self.decode(logits[0], height=image.shape[0], width=image.shape[1])
+        """Classifies one picture, given as `Session.run_picture` takes it."""
+        (logits,), height, width = self.session.run_picture(picture)
+        return self.decode(logits, height=height, width=width)
 
     def decode(self, logits: NDArray[np.float32], height: int, width: int) -> ClassificationResult:
         """Turns one picture's logits into classes. Of equal scores the lower column comes first.

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from mnv2deploy.contract import Contract, DetectionDecoding
 from mnv2deploy.errors import ModelError, UsageError
 from mnv2deploy.runtime.boxes import BoxCoder, Floats, generate_anchors, non_maximum_suppression
-from mnv2deploy.runtime.images import as_image
-from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.results import Detection, DetectionResult
 from mnv2deploy.runtime.session import Session
 
@@ -59,19 +57,9 @@ class Detector:
         self._wanted = _wanted_columns(contract, classes)
 
     def __call__(self, picture: NDArray[np.uint8] | Path | str) -> DetectionResult:
-        """Detects in one picture.
-
-        Args:
-            picture: (H, W, 3) uint8 RGB, or the path of a picture file.
-
-        Raises:
-            UsageError: neither a path nor such an array.
-            InputError: the file is not a picture that can be read.
-        """
-        image = as_image(picture)
-        tensor = prepare(image, self.contract.input, self.contract.preprocessing)
-        logits, encodings = self.session.run(tensor)
-        return self.decode(logits[0], encodings[0], height=image.shape[0], width=image.shape[1])
+        """Detects in one picture, given as `Session.run_picture` takes it."""
+        (logits, encodings), height, width = self.session.run_picture(picture)
+        return self.decode(logits, encodings, height=height, width=width)
 
     def decode(self, logits: Floats, encodings: Floats, height: int, width: int) -> DetectionResult:
         """Turns one picture's raw outputs into detections.

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from mnv2deploy.contract import SegmentationDecoding
 from mnv2deploy.errors import ModelError
-from mnv2deploy.runtime.images import as_image
 from mnv2deploy.runtime.masks import Mask, Positions, axis_positions, upsample_argmax
-from mnv2deploy.runtime.preprocessing import fitted_size, prepare
+from mnv2deploy.runtime.preprocessing import fitted_size
 from mnv2deploy.runtime.results import Segment, SegmentationResult
 from mnv2deploy.runtime.session import Session
 
@@ -36,18 +35,9 @@ class Segmenter:
         self._ids = np.array(ids, np.min_scalar_type(max(ids)))
 
     def __call__(self, picture: NDArray[np.uint8] | Path | str) -> SegmentationResult:
-        """Segments one picture.
-
-        Args:
-            picture: (H, W, 3) uint8 RGB, or the path of a picture file.
-
-        Raises:
-            UsageError: neither a path nor such an array.
-            InputError: the file is not a picture that can be read.
-        """
-        image = as_image(picture)
-        (logits,) = self.session.run(prepare(image, self.contract.input, self.contract.preprocessing))
-        return self.decode(logits[0], height=image.shape[0], width=image.shape[1])
+        """Segments one picture, given as `Session.run_picture` takes it."""
+        (logits,), height, width = self.session.run_picture(picture)
+        return self.decode(logits, height=height, width=width)
 
     def decode(self, logits: NDArray[np.float32], height: int, width: int) -> SegmentationResult:
         """Turns one picture's logits into a mask of the picture's own size; columns without a label never win.

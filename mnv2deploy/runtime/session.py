@@ -20,6 +20,8 @@ from mnv2deploy.contract import (
     parse_contract,
 )
 from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
+from mnv2deploy.runtime.images import as_image
+from mnv2deploy.runtime.preprocessing import prepare
 
 _SUFFIX = "ExecutionProvider"
 D = TypeVar("D", DetectionDecoding, ClassificationDecoding, SegmentationDecoding)
@@ -71,6 +73,23 @@ class Session:
         names = [output.name for output in self.contract.outputs]
         outputs: list[NDArray[Any]] = self._session.run(names, {self.contract.input.name: tensor})
         return outputs
+
+    def run_picture(self, picture: object) -> tuple[list[NDArray[Any]], int, int]:
+        """Prepares one picture as the contract says, and runs it.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB, or the path of a picture file.
+
+        Returns:
+            The outputs the contract lists, without their batch dimension, and the picture's height and width.
+
+        Raises:
+            UsageError: neither a path nor such an array.
+            InputError: the file is not a picture that can be read.
+        """
+        image = as_image(picture)
+        outputs = self.run(prepare(image, self.contract.input, self.contract.preprocessing))
+        return [output[0] for output in outputs], image.shape[0], image.shape[1]
 
     def decoding(self, kind: type[D]) -> D:
         """The contract's decoding, which has to be of this kind.

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mnv2deploy.catalog import resolve_downloads
-from mnv2deploy.catalog.cards import DEFAULT_DETECTOR, card_names, card_path, load_card, read_toml
+from mnv2deploy.catalog.cards import card_names, card_path, load_card, read_toml
 from mnv2deploy.catalog.photos import load_photos
+from mnv2deploy.cli import detect
 from mnv2deploy.errors import ModelError, UsageError
 
 RECIPE = Path(__file__).parent.parent.parent / "calib" / "sample-photos.toml"
@@ -34,7 +35,7 @@ def test_catalog_card_loads_and_names_its_parts(name: str) -> None:
 
 
 def test_default_detector_is_in_the_catalog() -> None:
-    assert DEFAULT_DETECTOR in card_names()
+    assert detect.DEFAULT_MODEL in card_names()
 
 
 def own_card(folder: Path, old: str = "", new: str = "", model: str = "ssdlite-coco") -> Path:
