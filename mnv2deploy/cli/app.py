@@ -6,35 +6,54 @@ import errno
 import io
 import os
 import sys
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from mnv2deploy import __version__
-from mnv2deploy.cli.classify import classify
-from mnv2deploy.cli.detect import detect
-from mnv2deploy.cli.export import export
-from mnv2deploy.cli.inspect import inspect
-from mnv2deploy.cli.models import models
-from mnv2deploy.cli.pull import pull
-from mnv2deploy.cli.segment import segment
 from mnv2deploy.errors import MissingDependencyError, Mnv2deployError
 
-app = typer.Typer(
-    name="mnv2deploy",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: rich would take longer to load than all the rest
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(models)
-app.command()(inspect)
-app.command()(pull)
-app.command()(export)
-app.command()(classify)
-app.command()(detect)
-app.command()(segment)
+# Each is the function of its name in the module of its name; the line is the first of its docstring.
+COMMANDS = {
+    "models": "List the models of the catalog.",
+    "inspect": "Show a model's parameters, multiply-adds, layers and contract.",
+    "pull": "Download weights and photo sets into the cache, and check their hashes.",
+    "export": "Build a model's ONNX artifact and check it against torch.",
+    "classify": "Say what pictures show.",
+    "detect": "Detect objects in pictures.",
+    "segment": "Say of every pixel of pictures what it belongs to.",
+}
+
+_SETTINGS: Any = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,  # plain help: rich would take longer to load than all the rest
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
+class _OnDemand(TyperCommand):
+    """A command whose module is loaded when it is called: the list of all must not pay for the options of each."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return load_command(str(self.name)).make_context(info_name, args, parent, **extra)
+
+
+def load_command(name: str) -> Any:
+    """The command of this name, with its options."""
+    alone = typer.Typer(**_SETTINGS)
+    alone.command(name)(getattr(import_module(f"mnv2deploy.cli.{name}"), name))
+    return typer.main.get_command(alone)
+
+
+def _stand_in() -> None: ...
+
+
+app = typer.Typer(name="mnv2deploy", no_args_is_help=True, **_SETTINGS)
+for _name, _line in COMMANDS.items():
+    app.command(_name, cls=_OnDemand, help=_line)(_stand_in)
 
 
 _INTERRUPTED = 130

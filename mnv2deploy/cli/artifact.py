@@ -9,11 +9,17 @@ import typer
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
 
-def find_artifact(model: str, task: str, *, offline: bool, quiet: bool) -> Path:
-    """Resolves ``--model``.
+def find_artifact(model: str, task: str | None = None, *, offline: bool, quiet: bool) -> Path:
+    """Finds the artifact a model's name or path stands for.
 
     A name of the catalog stands for an artifact in the cache, one for each version of the card and of this program.
     Where it is not there yet it is built, which is said, because it takes a download and some seconds.
+
+    Args:
+        model: An artifact's path, or a name of the catalog.
+        task: What the command does with it; None does anything.
+        offline: Open no connection.
+        quiet: Print nothing.
 
     Raises:
         UsageError: neither a file nor a model of the catalog, or one for another task.
@@ -21,19 +27,20 @@ def find_artifact(model: str, task: str, *, offline: bool, quiet: bool) -> Path:
     """
     path = Path(model)
     if path.suffix == ".toml":
-        raise UsageError(f"--model {model} is a card or recipe; make its artifact with 'mnv2deploy export {model}'.")
+        raise UsageError(f"{model} is a card or recipe; make its artifact with 'mnv2deploy export {model}'.")
     if path.suffix == ".onnx" or path.is_file():
         return path
     from mnv2deploy.catalog.cards import card_names, card_path, load_card
 
     if model not in card_names():
         raise UsageError(
-            f"--model {model}: there is no such file, and no such model in the catalog; "
-            f"it has {', '.join(card_names())}."
+            f"{model}: there is no such file, and no such model in the catalog; it has {', '.join(card_names())}."
         )
     cached = _cache_path(model, card_path(model))
     if not cached.is_file():
-        if (other := load_card(model).task) != task:  # said before anything is downloaded for nothing
+        if (
+            task is not None and (other := load_card(model).task) != task
+        ):  # said before anything is downloaded for nothing
             raise UsageError(f"{model} is a model to {other} with; use 'mnv2deploy {other}', or another --model.")
         _build_once(model, cached, offline=offline, quiet=quiet)
     return cached

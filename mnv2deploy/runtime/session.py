@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from mnv2deploy.contract import (
 from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
 from mnv2deploy.runtime.images import as_image
 from mnv2deploy.runtime.preprocessing import prepare
+from mnv2deploy.runtime.processors import available_processors
 
 _SUFFIX = "ExecutionProvider"
 D = TypeVar("D", DetectionDecoding, ClassificationDecoding, SegmentationDecoding)
@@ -126,8 +126,7 @@ class Session:
 
 
 def _thread_count(threads: int | None) -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux: what the container may use, not what it has
-    processors = len(affinity(0)) if affinity else (os.cpu_count() or 1)
+    processors = available_processors()
     if threads is None:
         return processors
     # onnxruntime starts whatever it is told to: a slip of the finger would bring the machine down.

@@ -1,16 +1,20 @@
 """The other commands, and what becomes of errors."""
 
+import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import mnv2deploy
 from mnv2deploy import errors
+from mnv2deploy.cli.app import COMMANDS
 
 
 def test_models_as_a_table_and_as_json(cli):
@@ -28,8 +32,10 @@ def test_models_as_a_table_and_as_json(cli):
 def test_version_and_help(cli):
     assert cli("--version").stdout == f"mnv2deploy {mnv2deploy.__version__}\n"
     help_text = cli("--help").stdout
-    for command in ("models", "pull", "export", "classify", "detect", "segment"):
-        assert command in help_text
+    for name, line in COMMANDS.items():
+        function = getattr(import_module(f"mnv2deploy.cli.{name}"), name)
+        assert line == inspect.getdoc(function).splitlines()[0]
+        assert re.search(rf"^  {name} +{re.escape(line[:40])}", help_text, re.MULTILINE)
     assert cli().returncode == 2  # no command: the help, as wrong usage
 
 
