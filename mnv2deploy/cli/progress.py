@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from mnv2deploy.weights.progress import SILENT, Progress
+from mnv2deploy.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     import rich.progress

@@ -20,13 +20,13 @@ from mnv2deploy.export import graph, parity
 from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.networks import anchor_layers, load_network
+from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.pipeline import open_pipeline
 from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.checkpoint import checkpoint_digests, read_checkpoint
 from mnv2deploy.weights.fetch import fetch
-from mnv2deploy.weights.progress import SILENT, Progress
 
 _LOCAL = "local file"
 _LOGITS = Output(name="class_logits", meaning="class_logits")

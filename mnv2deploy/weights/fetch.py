@@ -21,10 +21,10 @@ import filelock
 from mnv2deploy.cache import cache_dir
 from mnv2deploy.catalog.sources import Download, Source
 from mnv2deploy.errors import DownloadError
+from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.weights import packages, web
 from mnv2deploy.weights.archives import unpack
 from mnv2deploy.weights.local import take_local
-from mnv2deploy.weights.progress import SILENT, Progress
 from mnv2deploy.weights.verified import check_sha256, copy_verified, is_intact, sha256_of
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mnv2deploy.catalog.sources import Source
 from mnv2deploy.errors import DownloadError
-from mnv2deploy.weights.progress import Progress
+from mnv2deploy.progress import Progress
 
 RETRIES = 2
 STALL = 120.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mnv2deploy.errors import DownloadError
-from mnv2deploy.weights.progress import Progress
+from mnv2deploy.progress import Progress
 
 if TYPE_CHECKING:
     import requests
