@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]
 
-_BLOCK = 8  # output rows that share a multiplication
-_CHUNK_BYTES = 1 << 24  # of float32 copies of input rows at a time
+_BLOCK = 4  # output rows that share a multiplication
+_CHUNK_BYTES = 1 << 20  # of float32 copies of input rows at a time: what the second-level cache holds
 
 
 def resize(image: Image, height: int, width: int, interpolation: str, crop: Crop | None = None) -> Image:
@@ -36,30 +37,54 @@ def resize(image: Image, height: int, width: int, interpolation: str, crop: Crop
         return resized[top : top + rows, left : left + columns]
     # PIL goes across first and rounds to 8 bits in between. Of 500 ImageNet pictures, the classifier gets as many
     # right as with PIL (85.0 %); with INTER_AREA, the nearest OpenCV has, 84.6 %, with INTER_LINEAR 84.0 %.
-    across = _shrink_rows(cv2.transpose(image), width, left, columns)
-    return _shrink_rows(cv2.transpose(across), height, top, rows)
+    across = _triangle_filter(image.shape[1], width, left, columns)
+    down = _triangle_filter(image.shape[0], height, top, rows)
+    seen = image[down.first : down.last, across.first : across.last]
+    return _filter_rows(cv2.transpose(_filter_rows(cv2.transpose(seen), across)), down)
 
 
-def _shrink_rows(image: NDArray[np.generic], size: int, first: int, count: int) -> Image:
-    """Filters `(n, m, 3)` down its rows as if to ``size`` rows, and gives ``count`` of them from ``first`` on."""
+class _Filter(NamedTuple):
+    """What makes rows of one size from rows of another, as small dense matrices.
+
+    Attributes:
+        first: The first row that is needed.
+        last: The row after the last.
+        wanted: Rows that come out.
+        rows: Rows that go into each block of `_BLOCK` rows that come out, counted from ``first``, `(blocks, span)`.
+        weights: Theirs, `(blocks, _BLOCK, span)`.
+    """
+
+    first: int
+    last: int
+    wanted: int
+    rows: NDArray[np.intp]
+    weights: NDArray[np.float32]
+
+
+def _filter_rows(image: NDArray[np.generic], shrink: _Filter) -> Image:
+    """Filters `(n, m, 3)` uint8 down its rows, n of them from ``first`` to ``last``."""
     flat = np.ascontiguousarray(image).reshape(image.shape[0], -1)
-    rows, weights = _blocks(image.shape[0], size, first, count)
-    filtered = np.empty((len(rows) * _BLOCK, flat.shape[1]), np.uint8)
-    step = max(_CHUNK_BYTES // (rows.shape[1] * flat.shape[1] * 4), 1)
-    for block in range(0, len(rows), step):
+    blocks, span = shrink.rows.shape
+    filtered = np.empty((blocks * _BLOCK, flat.shape[1]), np.uint8)
+    step = max(_CHUNK_BYTES // (span * flat.shape[1] * 4), 1)
+    for block in range(0, blocks, step):
         part = slice(block, block + step)
-        values = weights[part] @ flat[rows[part]].astype(np.float32)
-        values += 0.5
-        filtered[block * _BLOCK : (block + step) * _BLOCK] = values.reshape(-1, flat.shape[1])
-    return filtered[:count].reshape(count, *image.shape[1:])
+        values = shrink.weights[part] @ flat[shrink.rows[part]].astype(np.float32)
+        # Rounds to the nearest in half the time numpy takes; ties up as PIL does, which halved pictures are full of.
+        target = filtered[block * _BLOCK : (block + step) * _BLOCK]
+        cv2.convertScaleAbs(values.reshape(-1, flat.shape[1]), dst=target, beta=1e-4)
+    return filtered[: shrink.wanted].reshape(shrink.wanted, *image.shape[1:])
 
 
 @functools.lru_cache(maxsize=64)
-def _blocks(size_in: int, size_out: int, first: int, count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """PIL's triangle filter (libImaging/Resample.c, precompute_coeffs) as small dense matrices.
+def _triangle_filter(size_in: int, size_out: int, first: int, count: int) -> _Filter:
+    """PIL's triangle filter (libImaging/Resample.c, precompute_coeffs).
 
-    Returns:
-        Input rows of each block of output rows, `(blocks, span)`, and their weights, `(blocks, _BLOCK, span)`.
+    Args:
+        size_in: Rows of the picture.
+        size_out: Rows it is made into.
+        first: The first of them that is wanted.
+        count: How many are.
     """
     scale = size_in / size_out
     support = max(scale, 1.0)
@@ -72,4 +97,5 @@ def _blocks(size_in: int, size_out: int, first: int, count: int) -> tuple[NDArra
     inside = (rows[:, None] >= lowest[..., None]) & (rows[:, None] < highest[..., None])
     triangle = np.maximum(1 - np.abs(rows[:, None] + 0.5 - centres[..., None]) / support, 0) * inside
     weights = triangle / triangle.sum(axis=2, keepdims=True)
-    return np.minimum(rows, size_in - 1), weights.astype(np.float32)
+    start, stop = int(lowest[0, 0]), int(highest[-1, -1])
+    return _Filter(start, stop, count, np.minimum(rows, stop - 1) - start, weights.astype(np.float32))
