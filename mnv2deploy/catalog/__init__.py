@@ -29,3 +29,17 @@ def resolve_downloads(name_or_path: str) -> tuple[Download, ...]:
         known = ", ".join([*cards.card_names(), *photos.photo_set_names()])
         raise UsageError(f"There is nothing named {name_or_path!r} to pull; the catalog has {known}.")
     return (cards.load_card(name_or_path).download,)
+
+
+def resolve_labels(name_or_path: str) -> dict[str, int]:
+    """The class id of each file that ``mnv2deploy pull NAME`` fetches, where it is a photo set with labels.
+
+    Args:
+        name_or_path: As `resolve_downloads` takes it, and has found.
+    """
+    from pathlib import Path
+
+    from mnv2deploy.catalog import cards, photos
+
+    is_recipe = Path(name_or_path).suffix == ".toml" and "weights" not in cards.read_toml(Path(name_or_path))
+    return photos.load_labels(name_or_path) if is_recipe or name_or_path in photos.photo_set_names() else {}

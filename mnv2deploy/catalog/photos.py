@@ -28,6 +28,20 @@ def load_photos(name_or_path: str) -> tuple[Download, ...]:
         UsageError: no such set or file.
         ModelError: malformed, or a recipe names a set the catalog does not have.
     """
+    return tuple(download for download, _ in _load(name_or_path))
+
+
+def load_labels(name_or_path: str) -> dict[str, int]:
+    """The class id of each photo of a set or recipe by file name, where its ``[photos.labels]`` say.
+
+    Raises:
+        UsageError: no such set or file.
+        ModelError: malformed.
+    """
+    return {file: class_id for _, labels in _load(name_or_path) for file, class_id in labels.items()}
+
+
+def _load(name_or_path: str) -> list[tuple[Download, dict[str, int]]]:
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = _PHOTO_SETS / f"{name_or_path}.toml"
@@ -36,19 +50,31 @@ def load_photos(name_or_path: str) -> tuple[Download, ...]:
     table = read_toml(path)
     if unknown := sorted(set(table) - {"description", "sets", "photos"}):
         raise ModelError(f"{path}: unknown key {', '.join(unknown)}.")
-    downloads: list[Download] = []
+    loaded: list[tuple[Download, dict[str, int]]] = []
     for name in _list(table, "sets", path):
         if name not in photo_set_names():
             known = ", ".join(photo_set_names())
             raise ModelError(f"{path}: there is no photo set {name!r}; the catalog has {known}.")
-        downloads += load_photos(name)
-    for photo in _list(table, "photos", path):
-        if not isinstance(photo, dict) or set(photo) != {"name", "sources"} or not isinstance(photo["name"], str):
-            raise ModelError(f"{path}: each [[photos]] needs a name and [[photos.sources]].")
-        downloads.append(parse_download(photo["name"], photo["sources"], str(path)))
-    if not downloads:
+        loaded += _load(name)
+    loaded += [_parse(photo, path) for photo in _list(table, "photos", path)]
+    if not loaded:
         raise ModelError(f"{path} lists neither sets nor photos.")
-    return tuple(downloads)
+    return loaded
+
+
+def _parse(photo: Any, path: Path) -> tuple[Download, dict[str, int]]:
+    if (
+        not isinstance(photo, dict)
+        or set(photo) - {"labels"} != {"name", "sources"}
+        or not isinstance(photo["name"], str)
+    ):
+        raise ModelError(f"{path}: each [[photos]] needs a name and [[photos.sources]].")
+    download = parse_download(photo["name"], photo["sources"], str(path))
+    labels = photo.get("labels", {})
+    files = {file.name for file in download.sources[0].files}
+    if not isinstance(labels, dict) or not all(name in files and type(labels[name]) is int for name in labels):
+        raise ModelError(f"{path}: [photos.labels] gives files of [photos.sources.files] their class, a whole number.")
+    return download, labels
 
 
 def _list(table: dict[str, Any], key: str, path: Path) -> list[Any]:

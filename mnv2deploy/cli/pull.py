@@ -12,6 +12,8 @@ from mnv2deploy.errors import UsageError
 if TYPE_CHECKING:
     from mnv2deploy.weights.fetch import Fetched
 
+_CATALOG = "the catalog"
+
 
 def pull(
     names: Annotated[
@@ -29,7 +31,7 @@ def pull(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Download weights and photo sets into the cache, and check their hashes."""
-    from mnv2deploy.catalog import resolve_downloads
+    from mnv2deploy.catalog import resolve_downloads, resolve_labels
     from mnv2deploy.cli.progress import terminal_progress
     from mnv2deploy.weights.fetch import fetch
 
@@ -44,13 +46,15 @@ def pull(
     rows = [row for one in fetched for row in _rows(one)]
     if output is not None:
         _copy(rows, output)
+        rows += _write_labels({file: label for name in names for file, label in resolve_labels(name).items()}, output)
     if json:
         from json import dumps
 
         typer.echo(dumps({"files": rows}))
     elif not quiet:
         for row in rows:
-            origin = "already in the cache" if row["cached"] else from_ or row["source"]
+            brought = from_ if row["source"] != _CATALOG else None
+            origin = "already in the cache" if row["cached"] else brought or row["source"]
             typer.echo(f"{row['path']}  {row['size'] / 1e6:.1f} MB  {origin}")
 
 
@@ -65,6 +69,30 @@ def _rows(fetched: Fetched) -> list[dict[str, Any]]:
             "cached": fetched.cached,
         }
         for file in fetched.source.files
+    ]
+
+
+def _write_labels(labels: dict[str, int], folder: Path) -> list[dict[str, Any]]:
+    """Writes ``labels.csv``, as `mnv2deploy evaluate` reads it; returns its row, or none where nothing has a label."""
+    if not labels:
+        return []
+    import hashlib
+
+    from mnv2deploy.files import write_atomically
+
+    path = folder / "labels.csv"
+    content = "".join(["file,class_index\n", *(f"{file},{labels[file]}\n" for file in sorted(labels))]).encode()
+    write_atomically(path, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return [
+        {
+            "name": path.name,
+            "path": str(path),
+            "sha256": digest,
+            "size": len(content),
+            "source": _CATALOG,
+            "cached": False,
+        }
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos, photo_set_names
+from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_labels, load_photos, photo_set_names
 from mnv2deploy.errors import ModelError, UsageError
 
 RECIPES = sorted((Path(__file__).parent.parent.parent / "calib").glob("*.toml"))
@@ -36,6 +36,18 @@ def test_sample_photos_are_five() -> None:
     assert names == {"astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"}
 
 
+def test_labels_are_those_in_the_names_of_the_pictures() -> None:
+    labels = load_labels("imagenet-20")
+    assert len(labels) == 20
+    assert all(name.endswith(f"_{class_id}.jpg") for name, class_id in labels.items())
+    assert load_labels(SAMPLE_PHOTOS) == {}
+
+
+def test_a_recipe_has_the_labels_of_its_sets_and_its_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('sets = ["imagenet-20"]\n' + PHOTO + '[photos.labels]\n"cat.png" = 285\n')
+    assert load_labels(str(tmp_path / "mine.toml")) == {**load_labels("imagenet-20"), "cat.png": 285}
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
 def test_recipe_of_the_repository_loads(recipe: Path) -> None:
     assert load_photos(str(recipe))
@@ -56,8 +68,11 @@ def test_recipe_joins_sets_and_photos_of_its_own(tmp_path: Path) -> None:
         ('pictures = ["a"]', "unknown key pictures"),
         ('sets = "sample-photos"', "sets should be a list, not 'sample-photos'"),
         ("sets = 5", "sets should be a list, not 5"),
-        ("sets = [5]", "there is no photo set 5; the catalog has sample-photos"),
-        ('sets = ["kittens"]', "there is no photo set 'kittens'; the catalog has sample-photos"),
+        ("sets = [5]", "there is no photo set 5; the catalog has imagenet-20, sample-photos"),
+        (PHOTO + '[photos.labels]\n"dog.png" = 1', "gives files of"),
+        (PHOTO + '[photos.labels]\n"cat.png" = "cat"', "gives files of"),
+        (PHOTO + '[photos.labels]\n"cat.png" = true', "gives files of"),
+        ('sets = ["kittens"]', "there is no photo set 'kittens'; the catalog has imagenet-20, sample-photos"),
         ('sets = ["mine.toml"]', "there is no photo set 'mine.toml'"),  # a recipe in a recipe could name itself
         ("photos = 5", "photos should be a list"),
         ('photos = ["cat.png"]', "each .* needs a name"),
@@ -82,6 +97,6 @@ def test_mistake_in_a_recipe_is_said_with_the_file(
 
 @pytest.mark.parametrize("name", ["kittens", "", "ssdlite-coco", "../photo_sets/sample-photos"])
 def test_unknown_set_is_a_usage_error_that_lists_the_catalog(name: str) -> None:
-    with pytest.raises(UsageError, match="the catalog has sample-photos") as caught:
+    with pytest.raises(UsageError, match="the catalog has imagenet-20, sample-photos") as caught:
         load_photos(name)
     assert repr(name) in str(caught.value)

@@ -152,3 +152,19 @@ def test_takes_every_photo_of_a_set_from_one_archive(tmp_path: Path) -> None:
     (tmp_path / "both.toml").write_text(first + second)
     result = run(tmp_path / "both.toml", "--from", tmp_path / "x.whl", "--json")
     assert [file["size"] for file in json.loads(result.stdout)["files"]] == [len(DATA), 5]
+
+
+def test_labels_land_beside_the_copies(photos: str, tmp_path: Path, server: WebServer) -> None:
+    with Path(photos).open("a", encoding="utf-8") as stream:
+        stream.write('[photos.labels]\n"photo.png" = 285\n')
+    lines = run(photos, "-o", tmp_path / "here").stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        str(tmp_path / "here" / name) for name in ("photo.png", "labels.csv")
+    ]
+    assert lines[1].endswith("  the catalog")
+    assert (tmp_path / "here" / "labels.csv").read_text(encoding="utf-8") == "file,class_index\nphoto.png,285\n"
+
+
+def test_a_set_without_labels_leaves_no_file_of_them(photos: str, tmp_path: Path) -> None:
+    run(photos, "-o", tmp_path / "here")
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["photo.png"]
