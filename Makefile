@@ -39,8 +39,9 @@ check: $(STAMP)  ## lint, format, types and the floors of the house
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(STAMP)  ## time the product beside what it must keep up with or beat
-	@$(BIN)/python benchmarks/detect.py
+	@$(BIN)/python benchmarks/cold_start.py
 	@$(BIN)/python benchmarks/masks.py
+	@$(BIN)/python benchmarks/peers.py
 
 clean:  ## remove what was built, keep the downloads
 	@rm -rf build/demo models/build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -24,6 +24,8 @@ COMMANDS = {
     "classify": "Say what pictures show.",
     "detect": "Detect objects in pictures.",
     "segment": "Say of every pixel of pictures what it belongs to.",
+    "evaluate": "Measure how often models are right on labelled pictures, and how sure that is.",
+    "bench": "Time models: percentiles, pictures a second, memory, load time.",
 }
 
 _SETTINGS: Any = {

@@ -28,6 +28,13 @@ class Item:
     truth: Any
 
 
+def evenly_spaced(items: Sequence[Item], count: int | None) -> Sequence[Item]:
+    """So many items at equal distances, the first one among them: sets are often sorted by class. None takes all."""
+    if count is None or count >= len(items):
+        return items
+    return [items[index * len(items) // count] for index in range(count)]
+
+
 class Dataset(Protocol):
     """Labelled pictures of one task and what their answers are worth.
 
@@ -36,7 +43,7 @@ class Dataset(Protocol):
     Attributes:
         format: ``imagenet``, ``coco``, ``voc``, ``ade20k`` or ``cityscapes``.
         task: ``classify``, ``detect`` or ``segment``.
-        items: The pictures, in a fixed order.
+        items: The pictures, in a fixed order. To measure fewer, replace them before anything else is asked.
     """
 
     format: str
@@ -53,7 +60,11 @@ class Dataset(Protocol):
         """
 
     def record(self, item: Item, result: Any) -> Any:
-        """What is kept of one answer. Called from several threads at once."""
+        """What is kept of one answer. Called from several threads at once.
+
+        Raises:
+            InputError: what is true of the picture cannot be read, though it could be before.
+        """
 
     def metrics(self, records: Sequence[Any]) -> dict[str, float]:
         """Every metric's value by its name, the most important first. Fractions of 1, not percent."""

@@ -35,6 +35,7 @@ class Session:
         threads: For one inference; None takes every processor this process may use.
         provider: Execution provider in short, ``cpu``, ``cuda``, ``openvino``, ``coreml`` and so on.
         name: What to call the model in messages; its path by default.
+        profile: Folder for onnxruntime's record of every operator, see `end_profiling`; None records nothing.
 
     Attributes:
         contract: As read from the artifact.
@@ -47,7 +48,13 @@ class Session:
     """
 
     def __init__(
-        self, model: Path | bytes, *, threads: int | None = None, provider: str = "cpu", name: str | None = None
+        self,
+        model: Path | bytes,
+        *,
+        threads: int | None = None,
+        provider: str = "cpu",
+        name: str | None = None,
+        profile: Path | None = None,
     ) -> None:
         self.name = name or (str(model) if isinstance(model, Path) else "the model")
         if isinstance(model, Path) and not model.is_file():
@@ -55,6 +62,9 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes as an exception; nothing is printed
         options.intra_op_num_threads = _thread_count(threads)
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile / "profile")
         try:
             self._session = onnxruntime.InferenceSession(
                 model if isinstance(model, bytes) else str(model), options, providers=[_provider(provider)]
@@ -67,6 +77,13 @@ class Session:
             ) from error
         self.providers: list[str] = self._session.get_providers()
         self.contract = self._read_contract()
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """How many pictures a run takes, where the graph fixes it; None where any number will do."""
+        name = self.contract.input.name
+        shape = next(entry.shape for entry in self._session.get_inputs() if entry.name == name)
+        return shape[0] if shape and isinstance(shape[0], int) else None
 
     def run(self, tensor: NDArray[np.float32]) -> list[NDArray[Any]]:
         """The outputs the contract lists, in its order, for one (N, 3, H, W) input."""
@@ -90,6 +107,10 @@ class Session:
         image = as_image(picture)
         outputs = self.run(prepare(image, self.contract.input, self.contract.preprocessing))
         return [output[0] for output in outputs], image.shape[0], image.shape[1]
+
+    def end_profiling(self) -> Path:
+        """Ends the record that ``profile`` began; returns its file, a list of events in Chrome's trace format."""
+        return Path(self._session.end_profiling())
 
     def decoding(self, kind: type[D]) -> D:
         """The contract's decoding, which has to be of this kind.

@@ -1,0 +1,143 @@
+"""``mnv2deploy evaluate``: what models are worth on labelled pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnv2deploy.cli.options import Offline, Provider, Quiet
+from mnv2deploy.errors import InputError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from mnv2deploy.evaluation.dataset import Dataset
+    from mnv2deploy.runtime.session import Session
+
+_FORMATS = ("imagenet", "coco", "voc", "ade20k", "cityscapes")
+_SHOWN_PROBLEMS = 20
+
+
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Artifacts, or models of the catalog; the first is the baseline."),
+    ],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="The folder of a labelled set, or its file of labels.")
+    ],
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(_FORMATS),
+            help="Of the labels.  [default: told from the folder's layout]",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Measure N pictures, evenly spaced over the set.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Processors to use.  [default: every one]", show_default=False)
+    ] = None,
+    batch: Annotated[int, typer.Option(metavar="N", help="Pictures in one run of a model.")] = 1,
+    provider: Provider = "cpu",
+    per_class: Annotated[bool, typer.Option("--per-class", help="Give the metrics of every class too.")] = False,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a classifier's confusion matrix, a .csv, .png or .svg."),
+    ] = None,
+    save_predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE_OR_DIR",
+            help="Write the answers: JSON Lines of classes, COCO results of boxes, a new folder of masks.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    offline: Offline = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how often models are right on labelled pictures, and how sure that is."""
+    from mnv2deploy.cli.artifact import find_artifact
+    from mnv2deploy.cli.evaluation_outputs import Outputs
+    from mnv2deploy.cli.evaluation_report import Report
+    from mnv2deploy.cli.progress import terminal_progress
+    from mnv2deploy.cli.quiet import quiet_decoders
+    from mnv2deploy.evaluation.dataset import evenly_spaced
+    from mnv2deploy.evaluation.layouts import TASKS, open_dataset, recognise
+    from mnv2deploy.evaluation.measuring import measure
+    from mnv2deploy.runtime.session import Session
+
+    threads = _check_numbers(threads, batch, limit)
+    if format_name not in (None, *_FORMATS):
+        raise UsageError(f"--format {format_name}: it should be one of {', '.join(_FORMATS)}.")
+    format_name = format_name or recognise(dataset)
+    outputs = Outputs(TASKS[format_name], len(models), confusion=confusion, predictions=save_predictions)
+    paths = [find_artifact(model, offline=offline, quiet=quiet) for model in models]
+    sessions = [
+        Session(path, threads=1, provider=provider, name=model) for model, path in zip(models, paths, strict=True)
+    ]
+    _check_tasks(sessions, dataset, format_name, TASKS[format_name])
+    with quiet_decoders():
+        progress = terminal_progress(quiet=quiet)
+        try:
+            labelled = open_dataset(dataset, format_name, sessions[0].contract, progress)
+            in_set = len(labelled.items)
+            labelled.items = evenly_spaced(labelled.items, limit)
+            _check_problems(sessions, labelled, dataset)
+            keep = outputs.open(sessions[0].contract)
+            evaluation = measure(sessions, labelled, threads=threads, batch=batch, keep=keep, progress=progress)
+        finally:
+            progress.stop()
+    outputs.write(labelled, evaluation)
+    report = Report(dataset, labelled, in_set, list(zip(models, paths, strict=True)), evaluation)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(report.to_json(per_class=per_class)))
+    elif not quiet:
+        typer.echo(report.to_text(per_class=per_class))
+    for failure in evaluation.failures:
+        typer.echo(f"Error: {failure.error}", err=True)
+    if evaluation.failures:
+        typer.echo(f"{len(evaluation.failures)} of {len(labelled.items)} pictures could not be measured.", err=True)
+        raise typer.Exit(InputError.exit_code)
+
+
+def _check_numbers(threads: int | None, batch: int, limit: int | None) -> int:
+    """Returns how many threads to use."""
+    from mnv2deploy.runtime.processors import available_processors
+
+    processors = available_processors()
+    if threads is not None and not 1 <= threads <= 8 * processors:
+        raise UsageError(f"--threads {threads}: at least 1 and at most {8 * processors}, 8 a processor, make sense.")
+    if batch < 1:
+        raise UsageError(f"--batch {batch}: at least 1 is needed.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: at least 1 is needed.")
+    return threads or processors
+
+
+def _check_tasks(sessions: Sequence[Session], path: Path, format_name: str, task: str) -> None:
+    for session in sessions:
+        if session.contract.task != task:
+            raise ModelError(
+                f"{session.name} is a model to {session.contract.task} with, and {path} ({format_name}) is labelled "
+                f"for one to {task} with."
+            )
+
+
+def _check_problems(sessions: Sequence[Session], dataset: Dataset, path: Path) -> None:
+    """Ends the command before the run where something is wrong with the data set."""
+    from mnv2deploy.evaluation.measuring import find_problems
+
+    if found := find_problems(sessions, dataset):
+        shown = found[:_SHOWN_PROBLEMS]
+        if len(found) > len(shown):
+            shown.append(f"and {len(found) - len(shown)} more")
+        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+        raise InputError("\n  ".join([f"{path} cannot be measured on as it is ({dataset.format}), {count}:", *shown]))
