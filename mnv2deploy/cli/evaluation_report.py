@@ -98,7 +98,7 @@ class Report:
     def _explanation(self) -> str:
         from mnv2deploy.evaluation.bootstrap import LEAST_PICTURES
 
-        if not self._evaluation.models[0].intervals:
+        if len(self._evaluation.items) < LEAST_PICTURES:
             return f"Fewer than {LEAST_PICTURES} pictures are too few for intervals."
         if not self._evaluation.differences:
             return ""

@@ -54,8 +54,8 @@ def test_a_table_of_one_model(cli, here):
     assert done.stdout.splitlines() == [
         "good on 24 pictures of val (imagenet)",
         "",
-        "METRIC             VALUE   95 % INTERVAL",
-        "top-1              100.0  100.0 to 100.0",
+        "METRIC             VALUE  95 % INTERVAL",
+        "top-1              100.0",
         "calibration error    0.0",
     ]
 

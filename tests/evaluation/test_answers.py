@@ -164,7 +164,8 @@ def test_models_are_measured_on_what_all_of_them_answered(tmp_path, classifier, 
     assert low < -10 / 29 < high < 0
     assert difference.is_certain("top_1") is True
     assert difference.is_certain("expected_calibration_error") is None
-    assert evaluation.models[0].intervals["top_1"] == (1.0, 1.0)
+    assert "top_1" not in evaluation.models[0].intervals  # all right: resamples cannot tell how surely
+    assert evaluation.models[1].intervals["top_1"][0] < 19 / 29 < evaluation.models[1].intervals["top_1"][1]
 
 
 def test_a_model_is_not_told_from_itself(classifier, pictures) -> None:

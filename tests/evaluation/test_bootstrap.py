@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from mnv2deploy.evaluation.bootstrap import RESAMPLES, interval, resample, resampled_metrics
+from mnv2deploy.evaluation.bootstrap import RESAMPLES, difference_interval, interval, resample, resampled_metrics
 from mnv2deploy.evaluation.classification import ClassificationDataset, ClassificationRecord
 
 DATASET = ClassificationDataset([], {0: "a", 1: "b"})
@@ -79,3 +79,22 @@ def test_models_are_compared_on_the_same_resamples() -> None:
 
 def test_resamples_without_a_value_are_left_out() -> None:
     assert interval(np.array([np.nan, 1.0, 1.0, np.nan])) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(("lost", "certain"), [(1, False), (4, False), (5, False), (6, True), (20, True)])
+def test_as_few_pictures_as_coins_could_turn_prove_nothing(lost: int, certain: bool) -> None:
+    """Exact McNemar: p = 0.125 for four lost and none won, 0.0625 for five, 0.031 for six."""
+    right = np.ones(400, bool)
+    worse = np.arange(400) >= lost
+    both = [records(right), records(worse)]
+    first, second = resampled_metrics(DATASET, both)
+    low, high = difference_interval(DATASET, both, "top_1", second["top_1"] - first["top_1"])
+    assert low < 0
+    assert (high < 0) == certain
+
+
+def test_pictures_far_into_the_set_count_too() -> None:
+    right, worse = np.ones(600, bool), np.arange(600) < 590
+    both = [records(right), records(worse)]
+    first, second = resampled_metrics(DATASET, both)
+    assert difference_interval(DATASET, both, "top_1", second["top_1"] - first["top_1"])[1] < 0
