@@ -17,6 +17,7 @@ from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
 from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecoding, Input, Output, Provenance
 from mnv2deploy.errors import ModelError
 from mnv2deploy.export import graph, parity
+from mnv2deploy.export.pooling import project_pooled_branch_once, use_global_average_pool
 from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.networks import anchor_layers, load_network
@@ -100,6 +101,8 @@ def export(
     not_simplified = None
     if simplified:
         model, not_simplified = simplify(model)
+    use_global_average_pool(model)
+    project_pooled_branch_once(model)
     graph.normalize(model)
     digests = checkpoint_digests(checkpoint, card.weights.format)
     used_onnxsim = simplified and not_simplified is None
