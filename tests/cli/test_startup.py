@@ -41,6 +41,8 @@ def modules_loaded_by(*arguments):
         ["classify", "--help"],
         ["detect", "--help"],
         ["segment", "--help"],
+        ["evaluate", "--help"],
+        ["bench", "--help"],
         ["export", "--help"],
         ["models"],
     ],
