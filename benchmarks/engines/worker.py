@@ -126,7 +126,7 @@ def main() -> None:
     # Before anything starts threads: they inherit it, and no engine can use more cores than it was given.
     os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    0  # what libraries print must not get between the replies
+    os.dup2(2, 1)  # what libraries print must not get between the replies
     worker = Worker(module)
     for line in sys.stdin:
         request = json.loads(line)
