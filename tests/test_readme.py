@@ -53,8 +53,8 @@ def test_every_command_prints_what_the_readme_says(tmp_path, photos):
             check=False,
         )
         assert done.returncode == 0, (command, done.stderr)
-        printed = done.stdout.rstrip("\n").split("\n")
-        if shown[-1] == "...":
+        printed = done.stdout.splitlines()
+        if shown[-1:] == ["..."]:
             shown, printed = shown[:-1], printed[: len(shown) - 1]
         assert len(shown) == len(printed), (command, done.stdout)
         for one, other in zip(shown, printed, strict=True):

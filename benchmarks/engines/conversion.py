@@ -1,6 +1,7 @@
 """Artifacts in the formats of engines that do not read ONNX, made once and kept."""
 
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -8,13 +9,15 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from engines.environments import UnavailableError, key_of, python_of, run
 from mnv2deploy.catalog.cards import card_names
 from mnv2deploy.contract import Contract
 
 BENCHMARKS = Path(__file__).parent.parent
-ENVIRONMENTS = {"tflite": "litert-torch", "ncnn": "ncnn"}
-SUFFIXES = {"tflite": (".tflite",), "ncnn": (".bin", ".param")}
+ENVIRONMENTS = {"tflite": "litert-torch", "ncnn": "ncnn"}  # those not listed need none of their own
+SUFFIXES = {"tflite": (".tflite",), "ncnn": (".bin", ".param"), "opencv": (".onnx",)}
 
 
 def convert(converter: str, artifact: Path, contract: Contract, folder: Path, environments: Path) -> Path:
@@ -22,7 +25,7 @@ def convert(converter: str, artifact: Path, contract: Contract, folder: Path, en
 
     Args:
         converter: ``tflite``: from the catalog's torch network through litert-torch. ``ncnn``: from the artifact
-            through pnnx.
+            through pnnx. ``opencv``: the artifact, its sums spelt out.
         artifact: The ``.onnx`` file.
         contract: Its contract.
         folder: Where conversions are kept.
@@ -31,16 +34,17 @@ def convert(converter: str, artifact: Path, contract: Contract, folder: Path, en
     Raises:
         UnavailableError: it cannot be converted.
     """
-    environment = ENVIRONMENTS[converter]
-    key = hashlib.sha256(artifact.read_bytes() + key_of(environment).encode() + _source()).hexdigest()[:12]
+    environment = ENVIRONMENTS.get(converter)
+    made_by = _source() + (key_of(environment).encode() if environment else b"")
+    key = hashlib.sha256(artifact.read_bytes() + made_by).hexdigest()[:12]
     target = folder / f"{artifact.stem}-{key}{SUFFIXES[converter][-1]}"
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        python = python_of(environment, environments)
+        python = python_of(environment, environments) if environment else Path(sys.executable)
         print(f"Converting {artifact.name} to {converter}, once.", file=sys.stderr)
         with TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / "model"
-            {"tflite": to_tflite, "ncnn": to_ncnn}[converter](python, artifact, contract, made)
+            {"tflite": to_tflite, "ncnn": to_ncnn, "opencv": to_opencv}[converter](python, artifact, contract, made)
             for suffix in SUFFIXES[converter]:  # the last is looked for, so it is moved last
                 made.with_suffix(suffix).replace(target.with_suffix(suffix))
     return target
@@ -70,6 +74,33 @@ def to_ncnn(python: Path, artifact: Path, contract: Contract, made: Path) -> Non
         raise UnavailableError(f"pnnx has no ncnn layer for {', '.join(sorted(set(unknown)))}")
     made.with_suffix(".param").write_text(text, encoding="utf-8")
     made.with_suffix(".ncnn.bin").replace(made.with_suffix(".bin"))
+
+
+def to_opencv(python: Path, artifact: Path, contract: Contract, made: Path) -> None:  # noqa: ARG001
+    """With the shapes of sums made equal, for batches of one, as OpenCV's new engine tells its users to do.
+
+    It cannot add a value a channel to a convolution's output, which leaves only its classic engine, half as fast.
+    """
+    import onnx
+
+    model = onnx.load(artifact)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    values = onnx.shape_inference.infer_shapes(model).graph.value_info
+    shapes = {value.name: [side.dim_value for side in value.type.tensor_type.shape.dim] for value in values}
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Add" and all(name in shapes for name in node.input):
+            larger = max((shapes[name] for name in node.input), key=math.prod)
+            for position, name in enumerate(node.input):
+                if shapes[name] != larger:
+                    size = onnx.numpy_helper.from_array(np.array(larger), f"{name}/size")
+                    model.graph.initializer.append(size)
+                    nodes.append(onnx.helper.make_node("Expand", [name, size.name], [f"{name}/expanded"]))
+                    node.input[position] = f"{name}/expanded"
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, made.with_suffix(".onnx"))
 
 
 def write_tiles(ncnn: str, pnnx: str) -> str:

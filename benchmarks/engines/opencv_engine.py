@@ -1,4 +1,4 @@
-"""OpenCV's dnn module on the artifact itself, with the faster of its two engines."""
+"""OpenCV's dnn module, with the faster of its two engines; what it runs, see `conversion`."""
 
 import math
 import time
@@ -19,22 +19,22 @@ class Engine(Peer):
     def __init__(self, model: str, contract: SimpleNamespace, threads: int) -> None:
         super().__init__(contract, threads)
         self._names = [output.name for output in contract.outputs]
-        nets, failures = {}, []
+        nets, failures = {}, {}
         for name in ("new", "classic"):
             try:
                 nets[name] = cv2.dnn.readNetFromONNX(model, getattr(cv2.dnn, f"ENGINE_{name.upper()}"))
                 self._seconds(nets[name])
             except cv2.error as error:
                 nets.pop(name, None)
-                failures.append(f"{name}: {error.err}")
+                failures[name] = error.err
         if not nets:
-            raise ValueError("; ".join(failures))
+            raise ValueError(f"neither of its engines runs it: {failures}")
         best = dict.fromkeys(nets, math.inf)
         for name in [*nets] * TRIALS:  # in turns: what disturbs one disturbs the other
             best[name] = min(best[name], self._seconds(nets[name]))
         name = min(best, key=best.__getitem__)
         self._net = nets[name]
-        self.description = f"{cv2.__version__}, {name} engine"
+        self.description = f"{cv2.__version__}, {name} engine" + "".join(f" ({other} fails)" for other in failures)
 
     def run(self, feed: Any) -> Outputs:
         self._net.setInput(feed)

@@ -37,7 +37,7 @@ ENGINES = {
     "openvino": Spec(module="openvino_engine", environment="openvino", runs_quantized=True, tolerance=LOOSE),
     "litert": Spec(module="litert_engine", environment="litert", converter="tflite"),
     "ncnn": Spec(module="ncnn_engine", environment="ncnn", converter="ncnn"),
-    "cv2.dnn": Spec(module="opencv_engine", runs_quantized=True),
+    "cv2.dnn": Spec(module="opencv_engine", converter="opencv", runs_quantized=True),
     "torch-eager": Spec(module="torch_engine"),
     "torch-channels-last": Spec(module="torch_engine", options={"channels_last": True}),
     "torch-compile": Spec(module="torch_engine", options={"channels_last": True, "compiled": True}),

@@ -23,7 +23,9 @@ _METADATA: dict[str, dict[str, str | None]] = {".svg": {"Date": None, "Creator":
 _STYLE: list[str | dict[str, str]] = ["default", {"svg.hashsalt": "mnv2deploy", "svg.fonttype": "none"}]
 _BLUE, _GREEN, _ORANGE, _GREY = "#4477aa", "#66a182", "#e0a84e", "#8c8c8c"
 _STAGE_COLOURS = dict(zip(STAGES, (_ORANGE, _GREEN, _BLUE, _GREY), strict=True))
-_BARS_WIDTH, _CHARACTER, _ROW, _FRAME, _FOOT, _MARGIN = 6.5, 0.083, 0.38, 1.75, 0.38, 0.12  # inches
+# Inches. The frame is what a picture has beside its bars: head, axis, foot.
+_BARS_WIDTH, _CHARACTER, _ROW, _FRAME, _HEAD, _FOOT, _MARGIN = 6.5, 0.083, 0.38, 1.4, 0.4, 0.38, 0.12
+_LEGEND = 0.3
 
 
 def check_plot(path: Path) -> None:
@@ -68,7 +70,15 @@ def plot_stages(results: Sequence[PipelineResult], path: Path, machine: str) -> 
         UsageError: the file cannot be written.
     """
     reading = "Times are medians, divided as the stages share the time of all pictures."
-    _save(lambda figure: _draw_stages(figure, results), path, results, "From picture file to answer", reading, machine)
+    _save(
+        lambda figure: _draw_stages(figure, results),
+        path,
+        results,
+        "From picture file to answer",
+        reading,
+        machine,
+        _LEGEND,
+    )
 
 
 def label_configurations(configurations: Sequence[Configuration]) -> tuple[list[str], str]:
@@ -95,18 +105,21 @@ def _save(
     title: str,
     reading: str,
     machine: str,
+    legend: float = 0.0,
 ) -> None:
     from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     labels, common = label_configurations([result.configuration for result in results])
-    width, height = _BARS_WIDTH + _CHARACTER * max(map(len, labels)), _FRAME + _ROW * len(labels)
+    width, height = _BARS_WIDTH + _CHARACTER * max(map(len, labels)), _FRAME + legend + _ROW * len(labels)
     left, foot = _MARGIN / width, _FOOT / height
     data = io.BytesIO()
     with style.context(_STYLE):
         figure = Figure(figsize=(width, height))
-        figure.set_layout_engine(ConstrainedLayoutEngine(rect=(left, foot, 1 - 2 * left, 0.99 - foot)))
+        # The layout makes no room for a title whose place is given, so its strip is kept from the axes.
+        room = 1 - foot - _HEAD / height
+        figure.set_layout_engine(ConstrainedLayoutEngine(rect=(left, foot, 1 - 2 * left, room)))
         axes = draw(figure)
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.5, -0.5)  # the first on top
@@ -143,7 +156,15 @@ def _draw_stages(figure: Figure, results: Sequence[PipelineResult]) -> Axes:
         starts = [start + width for start, width in zip(starts, widths, strict=True)]
     _bars(axes, totals, "none")
     axes.set_xlabel("milliseconds a picture")
-    figure.legend(loc="outside upper right", ncols=len(_STAGE_COLOURS), frameon=False)
+    # Over the axes, to which it belongs: so the layout sees it.
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=len(_STAGE_COLOURS),
+        frameon=False,
+        borderaxespad=0,
+        borderpad=0.3,
+    )
     return axes
 
 

@@ -28,13 +28,19 @@ def find_artifact(model: str, task: str | None = None, *, offline: bool, quiet: 
     path = Path(model)
     if path.suffix == ".toml":
         raise UsageError(f"{model} is a card or recipe; make its artifact with 'mnv2deploy export {model}'.")
-    if path.suffix == ".onnx" or path.is_file():
+    if path.is_file() or (path.suffix == ".onnx" and not path.is_dir()):
         return path
+    from difflib import get_close_matches
+
     from mnv2deploy.catalog.cards import card_names, card_path, load_card
 
     if model not in card_names():
+        if path.is_dir():
+            raise UsageError(f"{model} is a folder, not a model; name an artifact, a file that ends in .onnx.")
+        near = get_close_matches(model.casefold(), card_names(), 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"{model}: there is no such file, and no such model in the catalog; it has {', '.join(card_names())}."
+            f"{model}: there is no such file, and no such model in the catalog; it has {', '.join(card_names())}.{hint}"
         )
     cached = _cache_path(model, card_path(model))
     if not cached.is_file():

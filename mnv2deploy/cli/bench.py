@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from mnv2deploy.benchmark.configurations import Configuration
     from mnv2deploy.benchmark.machine import Machine
     from mnv2deploy.benchmark.measure import Samples
+    from mnv2deploy.benchmark.others import Others, OthersWatch
     from mnv2deploy.benchmark.results import PipelineResult, RunResult
 
 R = TypeVar("R", "RunResult", "PipelineResult")
+V = TypeVar("V")
 
 
 def bench(
@@ -56,12 +58,12 @@ def bench(
     """Time models: percentiles, pictures a second, memory, load time."""
     from mnv2deploy.benchmark.configurations import combine
     from mnv2deploy.cli.artifact import find_artifact
-    from mnv2deploy.runtime.processors import available_processors
+    from mnv2deploy.cli.bench_pictures import readable_pictures, sample_photos
 
-    thread_counts = [available_processors()] if threads is None else _numbers("--threads", threads)
-    batches, providers = _numbers("--batch", batch), _names("--provider", provider)
+    thread_counts = _thread_counts(threads)
+    batches, providers = _numbers("--batch", batch), _different("--provider", _names("--provider", provider))
     if not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"--seconds {seconds:g}: should be greater than 0.")
+        raise UsageError(f"--seconds: should be a number of seconds greater than 0, not {seconds:g}.")
     if pipeline and batches != [1]:
         raise UsageError("--pipeline takes one picture at a time, as the picture commands do; leave --batch out.")
     if pictures and not pipeline:
@@ -74,12 +76,16 @@ def bench(
         from mnv2deploy.benchmark.plot import check_plot
 
         check_plot(plot)
+    files: list[Path] = []
+    failures: list[tuple[str, InputError]] = []
+    if pictures:
+        files, failures = readable_pictures(pictures)
     found = [(model, find_artifact(model, offline=offline, quiet=quiet)) for model in models]
     run = _Run(combine(found, thread_counts, batches, providers), seconds, plot, quiet=quiet)
     if profile:
         text = run.profile()
     elif pipeline:
-        text = run.time_pictures(_find_pictures(pictures, offline=offline, quiet=quiet))
+        text = run.time_pictures(files or sample_photos(offline=offline, quiet=quiet), failures)
     else:
         text = run.time_networks()
     if json:
@@ -88,6 +94,11 @@ def bench(
         typer.echo(dumps(run.document))
     elif not quiet:
         typer.echo(text)
+    for _, error in failures:
+        typer.echo(f"Error: {error}", err=True)
+    if failures:
+        typer.echo(f"{len(failures)} of {len(failures) + len(files)} pictures could not be read.", err=True)
+        raise typer.Exit(InputError.exit_code)
 
 
 class _Run:
@@ -126,40 +137,51 @@ class _Run:
 
         return self._time([], run_results, run_report, plot_runs)
 
-    def time_pictures(self, pictures: Sequence[Path]) -> str:
-        """Times the way from these files to the answers; returns a table."""
+    def time_pictures(self, pictures: Sequence[Path], failures: Sequence[tuple[str, InputError]]) -> str:
+        """Times the way from these files to the answers; returns a table. ``failures`` are files left out."""
         from mnv2deploy.benchmark.plot import plot_stages
         from mnv2deploy.benchmark.results import pipeline_results
         from mnv2deploy.cli.bench_report import pipeline_report
 
         self.document["pictures"] = [str(picture) for picture in pictures]
+        self.document["failures"] = [{"source": name, "error": str(error)} for name, error in failures]
         return self._time(pictures, pipeline_results, pipeline_report, plot_stages)
 
     def _time(
         self,
         pictures: Sequence[Path],
         summarise: Callable[[list[Samples]], list[R]],
-        report: Callable[[Machine, list[R]], str],
+        report: Callable[[Machine, list[R], Others | None], str],
         draw: Callable[[list[R], Path, str], None],
     ) -> str:
         from mnv2deploy.benchmark.measure import measure
+        from mnv2deploy.benchmark.others import OthersWatch
 
+        watch = OthersWatch(self._machine.available_processors)
         results = summarise(
             measure(self._configurations, seconds=self._seconds, pictures=pictures, progress=self._progress)
         )
+        others = self._tell_others(watch)  # now that all workers have ended
         self.document["configurations"] = [result.to_json() for result in results]
-        text = report(self._machine, results)
+        text = report(self._machine, results, others)
         if self._plot is None:
             return text
         draw(results, self._plot, self._machine.in_short)
         self.document["plot"] = str(self._plot)
         return f"{text}\n\ndrawn in {self._plot}"
 
+    def _tell_others(self, watch: OthersWatch) -> Others | None:
+        others = watch.read()
+        self.document["other_programs"] = None if others is None else others.to_json()
+        return others
+
     def profile(self) -> str:
         """Profiles one configuration after the other; returns two tables for each."""
         from mnv2deploy.benchmark.operators import profile
+        from mnv2deploy.benchmark.others import OthersWatch
         from mnv2deploy.cli.bench_report import profile_report
 
+        watch = OthersWatch(self._machine.available_processors)
         profiles = []
         self._progress.start("Profiling", len(self._configurations))
         try:
@@ -168,9 +190,10 @@ class _Run:
                 self._progress.update(len(profiles))
         finally:
             self._progress.stop()
+        others = self._tell_others(watch)
         found = list(zip(self._configurations, profiles, strict=True))
         self.document["configurations"] = [{**one.to_json(), **result.to_json()} for one, result in found]
-        return profile_report(self._machine, found)
+        return profile_report(self._machine, found, others)
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -178,7 +201,26 @@ def _numbers(option: str, text: str) -> list[int]:
     parts = _names(option, text)
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise UsageError(f"{option} {text}: give whole numbers from 1 on, with commas between them, as in 1,2.")
-    return [int(part) for part in parts]
+    return _different(option, [int(part) for part in parts])
+
+
+def _thread_counts(text: str | None) -> list[int]:
+    from mnv2deploy.runtime.processors import available_processors
+
+    processors = available_processors()
+    if text is None:
+        return [processors]
+    counts = _numbers("--threads", text)
+    if (most := max(counts)) > 8 * processors:  # a session refuses it too, but only once the processes have started
+        raise UsageError(f"--threads {most}: at least 1 and at most {8 * processors}, 8 a processor, make sense here.")
+    return counts
+
+
+def _different(option: str, values: list[V]) -> list[V]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise UsageError(f"{option} names {value} twice; to see how far two equal runs differ, name a MODEL twice.")
+    return values
 
 
 def _names(option: str, text: str) -> list[str]:
@@ -186,29 +228,3 @@ def _names(option: str, text: str) -> list[str]:
     if not all(parts):
         raise UsageError(f"{option} {text!r}: something is missing before, after or between the commas.")
     return parts
-
-
-def _find_pictures(arguments: Sequence[str] | None, *, offline: bool, quiet: bool) -> list[Path]:
-    """The files to be answered, each of which has been read once; the sample photos where none are named.
-
-    Raises:
-        InputError: one cannot be read: times without it would be another benchmark's.
-        DownloadError: the sample photos cannot be had.
-    """
-    if not arguments:
-        from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
-        from mnv2deploy.cli.progress import terminal_progress
-        from mnv2deploy.weights.fetch import fetch
-
-        progress = terminal_progress(quiet=quiet, of_bytes=True)
-        photos = [fetch(download, offline=offline, progress=progress) for download in load_photos(SAMPLE_PHOTOS)]
-        return [path for photo in photos for path in photo.files.values()]
-    from mnv2deploy.cli.quiet import quiet_decoders
-    from mnv2deploy.media.sources import find_sources, read_sources
-
-    sources = find_sources(arguments)
-    with quiet_decoders():
-        for _, picture in read_sources(sources):
-            if isinstance(picture, InputError):
-                raise picture
-    return [Path(source.name) for source in sources]

@@ -20,12 +20,13 @@ _SHOWN_PROBLEMS = 20
 
 
 def evaluate(
-    models: Annotated[
+    arguments: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Artifacts, or models of the catalog; the first is the baseline."),
-    ],
-    dataset: Annotated[
-        Path, typer.Argument(metavar="DATASET", help="The folder of a labelled set, or its file of labels.")
+        typer.Argument(
+            metavar="MODEL... DATASET",
+            help="Artifacts, or models of the catalog, the first of them the baseline; then the folder of a labelled "
+            "set, or its file of labels.",
+        ),
     ],
     format_name: Annotated[
         str | None,
@@ -63,19 +64,24 @@ def evaluate(
 ) -> None:
     """Measure how often models are right on labelled pictures, and how sure that is."""
     from mnv2deploy.cli.artifact import find_artifact
+    from mnv2deploy.cli.evaluation_arguments import check_numbers, split_arguments
     from mnv2deploy.cli.evaluation_outputs import Outputs
     from mnv2deploy.cli.evaluation_report import Report
     from mnv2deploy.cli.progress import terminal_progress
     from mnv2deploy.cli.quiet import quiet_decoders
     from mnv2deploy.evaluation.dataset import evenly_spaced
-    from mnv2deploy.evaluation.layouts import TASKS, open_dataset, recognise
+    from mnv2deploy.evaluation.layouts import TASKS, check_layout, open_dataset, recognise
     from mnv2deploy.evaluation.measuring import measure
     from mnv2deploy.runtime.session import Session
 
-    threads = _check_numbers(threads, batch, limit)
+    models, dataset = split_arguments(arguments)
+    threads = check_numbers(threads, batch, limit)
     if format_name not in (None, *_FORMATS):
         raise UsageError(f"--format {format_name}: it should be one of {', '.join(_FORMATS)}.")
-    format_name = format_name or recognise(dataset)
+    if format_name is None:
+        format_name = recognise(dataset)
+    else:
+        check_layout(dataset, format_name)
     outputs = Outputs(TASKS[format_name], len(models), confusion=confusion, predictions=save_predictions)
     paths = [find_artifact(model, offline=offline, quiet=quiet) for model in models]
     sessions = [
@@ -86,6 +92,7 @@ def evaluate(
         progress = terminal_progress(quiet=quiet)
         try:
             labelled = open_dataset(dataset, format_name, sessions[0].contract, progress)
+            outputs.spare([*labelled.files(), *paths])
             in_set = len(labelled.items)
             labelled.items = evenly_spaced(labelled.items, limit)
             _check_problems(sessions, labelled, dataset)
@@ -106,20 +113,6 @@ def evaluate(
     if evaluation.failures:
         typer.echo(f"{len(evaluation.failures)} of {len(labelled.items)} pictures could not be measured.", err=True)
         raise typer.Exit(InputError.exit_code)
-
-
-def _check_numbers(threads: int | None, batch: int, limit: int | None) -> int:
-    """Returns how many threads to use."""
-    from mnv2deploy.runtime.processors import available_processors
-
-    processors = available_processors()
-    if threads is not None and not 1 <= threads <= 8 * processors:
-        raise UsageError(f"--threads {threads}: at least 1 and at most {8 * processors}, 8 a processor, make sense.")
-    if batch < 1:
-        raise UsageError(f"--batch {batch}: at least 1 is needed.")
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: at least 1 is needed.")
-    return threads or processors
 
 
 def _check_tasks(sessions: Sequence[Session], path: Path, format_name: str, task: str) -> None:

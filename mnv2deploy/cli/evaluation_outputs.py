@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +41,28 @@ class Outputs:
 
             if task != "classify":
                 raise UsageError(f"--confusion is for models to classify with; this set is for models to {task} with.")
-            check_confusion_file(confusion)
             _check_file("--confusion", confusion)
+            check_confusion_file(confusion)
         if predictions is not None and task != "segment":
             _check_file("--save-predictions", predictions)
+        if predictions is not None and confusion is not None and predictions.resolve() == confusion.resolve():
+            raise UsageError(f"--save-predictions and --confusion are both {predictions}; name two files.")
+
+    def spare(self, files: Iterable[Path]) -> None:
+        """Makes sure that nothing measured, or measured with, is overwritten.
+
+        Args:
+            files: The data set's and the models'. Links to them are told too, whatever their names.
+
+        Raises:
+            UsageError: an output is one of them.
+        """
+        outputs = [("--confusion", self._confusion), ("--save-predictions", self._predictions)]
+        there = {_identity(path): f"{option} {path}" for option, path in outputs if path is not None}
+        there.pop(None, None)  # new ones
+        for file in files if there else ():
+            if (output := there.get(_identity(file))) is not None:
+                raise UsageError(f"{output} would overwrite {file}, which is what is measured; name another file.")
 
     def open(self, contract: Contract) -> Keep | None:
         """What is to be given every answer while it is whole."""
@@ -70,5 +89,16 @@ class Outputs:
 
 def _check_file(option: str, path: Path) -> None:
     """Says now what would be said after the run."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"{option} {path}: it should be a file in a folder that exists.")
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: that is a folder; name a file.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}; make it first.")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tells a file from all others under any of its names; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

@@ -96,16 +96,31 @@ class Report:
         return "\n\n".join(part for part in parts if part)
 
     def _explanation(self) -> str:
+        """What the table leaves open, and no more than that."""
+        from textwrap import fill
+
         from mnv2deploy.evaluation.bootstrap import LEAST_PICTURES
 
-        if len(self._evaluation.items) < LEAST_PICTURES:
-            return f"Fewer than {LEAST_PICTURES} pictures are too few for intervals."
-        if not self._evaluation.differences:
-            return ""
-        return (
-            f"Differences are to {self._short_names()[0]}, on the same pictures. Where they are unclear,\n"
-            "other pictures might as well show none, or the opposite."
-        )
+        evaluation = self._evaluation
+        metrics = evaluation.models[0].metrics
+        said = []
+        if evaluation.differences:
+            said.append(f"Differences are to {self._short_names()[0]}, on the same pictures.")
+        if any(_rounds_apart(metrics, measured.metrics) for measured in evaluation.models[1:]):
+            said.append("They are taken before rounding.")
+        if any(
+            _verdict(difference, metric) == "unclear" for difference in evaluation.differences for metric in metrics
+        ):
+            said.append("Where they are unclear, other pictures might as well show none, or the opposite.")
+        if len(evaluation.items) < LEAST_PICTURES:
+            said.append(f"Fewer than {LEAST_PICTURES} pictures are too few for intervals.")
+        else:
+            shown = evaluation.differences or evaluation.models
+            bare = [_name(metric) for metric in metrics if not any(metric in one.intervals for one in shown)]
+            said += [f"No interval is given for {', '.join(bare)}."] if bare else []
+        if "expected_calibration_error" in metrics:
+            said.append("The calibration error is better the lower it is.")
+        return fill(" ".join(said), 80, break_long_words=False, break_on_hyphens=False)
 
     def _short_names(self) -> list[str]:
         """Files without folder and suffix, unless that makes two the same."""
@@ -137,7 +152,7 @@ def _comparison_table(names: Sequence[str], evaluation: Evaluation) -> str:
                     _verdict(difference, metric),
                 ]
             )
-    return format_table(["METRIC", "MODEL", "VALUE", "DIFFERENCE", "95 % INTERVAL", ""], rows, right=[2, 3, 4])
+    return format_table(["METRIC", "MODEL", "VALUE", "DIFFERENCE", "95 % OF DIFFERENCE", ""], rows, right=[2, 3, 4])
 
 
 def _class_table(details: Mapping[str, Any]) -> str:
@@ -157,6 +172,14 @@ def _verdict(difference: Difference, metric: str) -> str:
     if not difference.is_certain(metric):
         return "unclear"
     return "higher" if difference.metrics[metric] > 0 else "lower"
+
+
+def _rounds_apart(baseline: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
+    """Whether a difference that is shown is not that of the values that are shown."""
+    return any(
+        round(float(_percent(metrics[name])) - float(_percent(value)), 1) != float(_percent(metrics[name] - value))
+        for name, value in baseline.items()
+    )
 
 
 def _name(metric: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from mnv2deploy.contract import Contract
 from mnv2deploy.errors import InputError
 from mnv2deploy.evaluation.dataset import Item
+from mnv2deploy.evaluation.id_ranges import id_ranges
+from mnv2deploy.evaluation.missing import mostly_missing
 from mnv2deploy.evaluation.pictures import upright_size
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.runtime.results import ClassificationResult
@@ -44,6 +47,7 @@ class ClassificationDataset:
         items: ``truth`` is the class id, or the text that names no class of the model.
         labels: Names of the model's classes by id.
         named: Those of them that the data set told by name: another model must have the same ones there.
+        source: The CSV that lists the pictures, if one does.
         progress: Told while the pictures are checked.
         format: ``imagenet``.
         task: ``classify``.
@@ -52,9 +56,14 @@ class ClassificationDataset:
     items: Sequence[Item]
     labels: Mapping[int, str]
     named: Mapping[int, str] = field(default_factory=dict)
+    source: Path | None = None
     progress: Progress = SILENT
     format: str = "imagenet"
     task: str = "classify"
+
+    def files(self) -> list[Path]:
+        """See `Dataset.files`."""
+        return [*([self.source] if self.source else []), *(item.path for item in self.items)]
 
     def pipeline_options(self) -> dict[str, Any]:
         """See `Dataset.pipeline_options`."""
@@ -114,22 +123,33 @@ class ClassificationDataset:
         names = {label.class_id: label.name for label in contract.labels}
         truths = Counter(item.truth for item in self.items)
         unknown = {truth: count for truth, count in truths.items() if truth not in names}
+        model, ids = contract.provenance.model, f", whose ids are {id_ranges(names)}"
         renamed = {class_id: name for class_id, name in self.named.items() if names.get(class_id, name) != name}
         return [
-            *(f"class {truth!r} is no class of the model ({_pictures(count)})." for truth, count in unknown.items()),
-            *(f"class {one} is {name!r} here and {names[one]!r} in the model." for one, name in renamed.items()),
+            *(
+                f"class {truth!r} is no class of the model {model}{ids if isinstance(truth, int) else ''} "
+                f"({_pictures(count)})."
+                for truth, count in unknown.items()
+            ),
+            *(
+                f"class {one} is {name!r} here and {names[one]!r} in the model {model}."
+                for one, name in renamed.items()
+            ),
         ]
 
     def _file_problems(self) -> list[str]:
         if not self.items:
             return ["there are no pictures."]
-        problems = []
+        belong = f"beside {self.source} or in the folder images there" if self.source else "where they were listed"
+        problems, missing = mostly_missing([item.path for item in self.items], belong)
         self.progress.start("Checking the pictures", total=len(self.items))
         for done, item in enumerate(self.items, start=1):
             try:
-                upright_size(item.path)
+                if item.path not in missing:
+                    upright_size(item.path)
             except InputError as error:
-                problems.append(str(error))
+                lost = self.source is not None and not item.path.exists()
+                problems.append(f"{item.path} does not exist, but {self.source} lists it." if lost else str(error))
             self.progress.update(done)
         self.progress.stop()
         return problems

@@ -53,6 +53,10 @@ class CocoDataset:
     format: str = "coco"
     task: str = "detect"
 
+    def files(self) -> list[Path]:
+        """See `Dataset.files`."""
+        return [self.source, *(item.path for item in self.items)]
+
     def pipeline_options(self) -> dict[str, Any]:
         """COCO's protocol: the 100 best boxes of a picture, however low their scores.
 

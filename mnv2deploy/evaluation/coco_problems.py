@@ -12,6 +12,7 @@ from mnv2deploy.errors import InputError
 from mnv2deploy.evaluation.coco_files import Annotations, is_file, picture_folders
 from mnv2deploy.evaluation.dataset import Item
 from mnv2deploy.evaluation.matching import Objects
+from mnv2deploy.evaluation.missing import mostly_missing
 from mnv2deploy.evaluation.pictures import upright_size
 from mnv2deploy.progress import Progress
 
@@ -113,8 +114,13 @@ def _picture_problems(
     source: Path, items: Sequence[Item], sizes: Mapping[int, tuple[int, int]], progress: Progress
 ) -> Iterator[str]:
     folders = ", ".join(map(str, picture_folders(source)))
+    said, missing = mostly_missing([item.path for item in items], f"in one of these folders: {folders}")
+    yield from said
     progress.start("Checking the pictures", total=len(items))
     for done, item in enumerate(items, start=1):
+        progress.update(done)
+        if item.path in missing:
+            continue
         try:
             height, width = upright_size(item.path)
         except InputError as error:
@@ -122,7 +128,6 @@ def _picture_problems(
             yield f"the picture {item.name} is in none of these folders: {folders}." if lost else str(error)
         else:
             if (width, height) != sizes[item.truth]:
-                said = " x ".join(map(str, sizes[item.truth]))
-                yield f"{item.path} is {width} x {height} pixels as it is shown, and {source.name} says {said}."
-        progress.update(done)
+                listed = " x ".join(map(str, sizes[item.truth]))
+                yield f"{item.path} is {width} x {height} pixels as it is shown, and {source.name} says {listed}."
     progress.stop()

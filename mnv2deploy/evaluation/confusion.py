@@ -79,7 +79,7 @@ def _draw(records: Sequence[ClassificationRecord], labels: Mapping[int, str], su
     with style.context(_STYLE):
         figure = Figure(figsize=(8, 7), layout="constrained")
         axes = figure.add_subplot()
-        image = axes.imshow(np.ma.masked_equal(matrix, 0), cmap="viridis", vmin=1, interpolation="nearest")
+        image = axes.imshow(np.ma.masked_equal(matrix, 0), cmap="viridis", vmin=0, interpolation="nearest")
         figure.colorbar(image, label="pictures", shrink=0.8, ticks=MaxNLocator(integer=True))
         axes.set_xlabel("taken for")
         axes.set_ylabel("true class")

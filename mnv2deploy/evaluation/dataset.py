@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +49,9 @@ class Dataset(Protocol):
     format: str
     task: str
     items: Sequence[Item]
+
+    def files(self) -> Iterable[Path]:
+        """Every file it consists of, whether it is there or not: labels, pictures, masks."""
 
     def pipeline_options(self) -> dict[str, Any]:
         """What `open_pipeline` is given so that the answers are what the metric wants, not what a person wants."""

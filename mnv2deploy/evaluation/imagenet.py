@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mnv2deploy.catalog.synsets import imagenet_synsets
 from mnv2deploy.contract import Contract
 from mnv2deploy.errors import InputError
 from mnv2deploy.evaluation.classification import ClassificationDataset
+from mnv2deploy.evaluation.coco_files import is_file
 from mnv2deploy.evaluation.dataset import Item
 from mnv2deploy.evaluation.pictures import picture_files
 from mnv2deploy.progress import SILENT, Progress
@@ -19,6 +20,7 @@ from mnv2deploy.progress import SILENT, Progress
 LABELS_FILE = "labels.csv"
 _FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "picture", "name")
 _CLASS_COLUMNS = ("class_index", "class_id", "class", "label", "index", "target", "synset", "wnid")
+_SHOWN_ROWS = 20
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -60,6 +62,7 @@ def read_imagenet(path: Path, contract: Contract, progress: Progress = SILENT) -
         items=[Item(name, file, classes(class_name)) for name, file, class_name in found],
         labels=classes.names,
         named=classes.told_by_name,
+        source=table if table.is_file() else None,
         progress=progress,
     )
 
@@ -101,10 +104,10 @@ def _key(name: str) -> str:
 
 def _beside(folder: Path, file: str) -> Path:
     beside = folder / file
-    return beside if beside.is_file() else folder / "images" / file
+    return beside if is_file(beside) or not (folder / "images").is_dir() else folder / "images" / file
 
 
-def _read_csv(path: Path) -> Iterator[tuple[str, str]]:
+def _read_csv(path: Path) -> list[tuple[str, str]]:
     """File and class of each row."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -113,20 +116,30 @@ def _read_csv(path: Path) -> Iterator[tuple[str, str]]:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV in UTF-8: {error}.") from error
-    header = [cell.casefold() for cell in rows[0]] if rows else []
+    if not rows:
+        raise InputError(f"{path} is empty; its first line should name the columns, as in file,class_index.")
+    header = [cell.casefold() for cell in rows[0]]
     file, class_name = _column(path, header, _FILE_COLUMNS), _column(path, header, _CLASS_COLUMNS)
-    seen: set[str] = set()
+    found: dict[str, str] = {}
+    wrong = []
     for row in rows[1:]:
         if len(row) <= max(file, class_name) or not (row[file] and row[class_name]):
-            raise InputError(f"{path}: the row {','.join(row)!r} lacks a file or a class.")
-        if row[file] in seen:
-            raise InputError(f"{path} names {row[file]} twice; a picture counts once.")
-        seen.add(row[file])
-        yield row[file], row[class_name]
+            wrong.append(f"the row {','.join(row)!r} lacks a file or a class.")
+        elif row[file] in found:
+            wrong.append(f"it names {row[file]} twice; a picture counts once.")
+        else:
+            found[row[file]] = row[class_name]
+    if wrong:
+        more = [f"and {len(wrong) - _SHOWN_ROWS} more"] if len(wrong) > _SHOWN_ROWS else []
+        raise InputError("\n  ".join([f"{path} has rows that cannot be used:", *wrong[:_SHOWN_ROWS], *more]))
+    return list(found.items())
 
 
 def _column(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
     for name in names:
         if name in header:
             return header.index(name)
-    raise InputError(f"{path} has no column {' or '.join(names[:3])}: its first line should name the columns.")
+    cause = "its first line should name the columns"
+    if len(header) == 1 and (other := next((one for one in ";\t" if one in header[0]), None)):
+        cause = f"its columns are divided by {'semicolons' if other == ';' else 'tabs'}, and should be by commas"
+    raise InputError(f"{path} has no column {' or '.join(names[:3])}: {cause}.")

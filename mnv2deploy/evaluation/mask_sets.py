@@ -33,10 +33,11 @@ def read_masks(path: Path, format_name: str, contract: Contract, progress: Progr
     Raises:
         InputError: the folder is not laid out so, or cannot be listed.
     """
+    source = None
     if is_plain(path):
         items = _pair(path / "images", path / "masks")
     elif format_name == "voc":
-        items = _voc(path)
+        source, items = _voc(path)
     elif format_name == "ade20k":
         items = _pair(path / "images" / "validation", path / "annotations" / "validation")
     else:
@@ -46,6 +47,7 @@ def read_masks(path: Path, format_name: str, contract: Contract, progress: Progr
         format=format_name,
         labels={label.class_id: label.name for label in contract.labels},
         meanings=_meanings(path, format_name, contract),
+        source=source,
         progress=progress,
     )
 
@@ -74,8 +76,8 @@ def voc_folders(path: Path) -> list[Path]:
     return [place for place in places if (place / "JPEGImages").is_dir() and (place / "SegmentationClass").is_dir()]
 
 
-def _voc(path: Path) -> list[Item]:
-    """The pictures of VOC's own list (The PASCAL VOC 2012 development kit, section 5)."""
+def _voc(path: Path) -> tuple[Path, list[Item]]:
+    """VOC's own list, and its pictures (The PASCAL VOC 2012 development kit, section 5)."""
     found = voc_folders(path)
     if len(found) != 1:
         what = f"{len(found)} sets, {', '.join(map(str, found))}; name one" if found else "no JPEGImages"
@@ -87,7 +89,7 @@ def _voc(path: Path) -> list[Item]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{split}, the list of the pictures, cannot be read.") from error
     pictures, masks = folder / "JPEGImages", folder / "SegmentationClass"
-    return [Item(name, pictures / f"{name}.jpg", masks / f"{name}.png") for name in names]
+    return split, [Item(name, pictures / f"{name}.jpg", masks / f"{name}.png") for name in names]
 
 
 def _pair(images: Path, masks: Path) -> list[Item]:

@@ -53,7 +53,9 @@ class MaskFolder:
     """
 
     def __init__(self, folder: Path, contract: Contract) -> None:
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--save-predictions {folder} is a file; name a new folder, into which masks are written.")
+        if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"{folder} is not an empty folder; name a new one, into which the masks are written.")
         self._folder = folder
         self._palette = {one.class_id: mask_colour(one.name, one.class_id, one.colour) for one in contract.labels}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from mnv2deploy.contract import Contract
 from mnv2deploy.errors import InputError
 from mnv2deploy.evaluation.dataset import Item
+from mnv2deploy.evaluation.id_ranges import id_ranges
 from mnv2deploy.evaluation.mask_png import read_mask
+from mnv2deploy.evaluation.missing import mostly_missing
 from mnv2deploy.evaluation.pictures import upright_size
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.runtime.results import SegmentationResult
@@ -33,6 +36,7 @@ class SegmentationDataset:
         format: ``voc``, ``ade20k`` or ``cityscapes``.
         labels: Names of the model's classes by id.
         meanings: The class id of each value a mask may hold, None for pixels that are not counted.
+        source: The file that lists the pictures, if one does.
         progress: Told while the masks are checked.
         task: ``segment``.
     """
@@ -41,8 +45,14 @@ class SegmentationDataset:
     format: str
     labels: Mapping[int, str]
     meanings: Mapping[int, int | None]
+    source: Path | None = None
     progress: Progress = SILENT
     task: str = "segment"
+
+    def files(self) -> list[Path]:
+        """See `Dataset.files`."""
+        pairs = [path for item in self.items for path in (item.path, item.truth)]
+        return [*([self.source] if self.source else []), *pairs]
 
     def pipeline_options(self) -> dict[str, Any]:
         """See `Dataset.pipeline_options`."""
@@ -53,7 +63,8 @@ class SegmentationDataset:
         ids = {label.class_id for label in contract.labels}
         classes = {class_id for class_id in self.meanings.values() if class_id is not None}
         if ids != classes:
-            return [f"the classes have the ids {_ranges(classes)} in the data set and {_ranges(ids)} in the model."]
+            of_model = f"{id_ranges(ids)} in the model {contract.provenance.model}"
+            return [f"the classes have the ids {id_ranges(classes)} in the data set and {of_model}."]
         return self._file_problems()
 
     def record(self, item: Item, result: SegmentationResult) -> SegmentationRecord:
@@ -107,22 +118,32 @@ class SegmentationDataset:
     def _file_problems(self) -> list[str]:
         if not self.items:
             return ["there are no pictures."]
-        problems = []
+        pictures, masks = [item.path for item in self.items], [item.truth for item in self.items]
+        problems, missing = mostly_missing(pictures, f"in {pictures[0].parent}")
+        more, missing_masks = mostly_missing(masks, f"in {masks[0].parent}", "masks")
+        problems += more
         self.progress.start("Checking the masks", total=len(self.items))
         for done, item in enumerate(self.items, start=1):
-            problems += self._check(item)
+            problems += self._check(item, missing | missing_masks)
             self.progress.update(done)
         self.progress.stop()
+        if self.format == "voc" and any("stand for no class" in problem for problem in problems):
+            problems.insert(
+                0, "the masks are taken for VOC's; if they are ADE20K's or Cityscapes', say so with --format."
+            )
         return problems
 
-    def _check(self, item: Item) -> list[str]:
+    def _check(self, item: Item, missing: Set[Path]) -> list[str]:
+        """All that is wrong with one picture, but for the files that are known to be missing."""
         problems, size, mask = [], None, None
         try:
-            size = upright_size(item.path)
+            if item.path not in missing:
+                size = upright_size(item.path)
         except InputError as error:
             problems.append(str(error))
         try:
-            mask = read_mask(item.truth)
+            if item.truth not in missing:
+                mask = read_mask(item.truth)
         except InputError as error:
             problems.append(str(error))
         if mask is None:
@@ -131,7 +152,7 @@ class SegmentationDataset:
             height, width = mask.shape
             problems.append(f"{item.truth} is {width} x {height} and its picture {size[1]} x {size[0]}.")
         if strange := sorted(set(np.flatnonzero(np.bincount(mask.ravel())).tolist()) - set(self.meanings)):
-            problems.append(f"{item.truth} has pixels of value {_ranges(strange)}, which stand for no class.")
+            problems.append(f"{item.truth} has pixels of value {id_ranges(strange)}, which stand for no class.")
         return problems
 
 
@@ -163,14 +184,3 @@ def _table(entries: Mapping[int, int], default: int) -> NDArray[np.intp]:
     table = np.full(_VALUES, default, np.intp)
     table[list(entries)] = list(entries.values())
     return table
-
-
-def _ranges(numbers: Mapping[int, Any] | Sequence[int] | set[int]) -> str:
-    """``0 to 20, 255``."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1][1:] = [number]
-        else:
-            runs.append([number])
-    return ", ".join(" to ".join(map(str, run)) for run in runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,7 +74,8 @@ class Session:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise ModelError(
-                f"{self.name} is not a model onnxruntime {onnxruntime.__version__} can open ({_first_line(error)})."
+                f"{self.name} is not a model onnxruntime {onnxruntime.__version__} can open ({_first_line(error)}); "
+                "make an artifact with 'mnv2deploy export'."
             ) from error
         self.providers: list[str] = self._session.get_providers()
         self.contract = self._read_contract()
@@ -168,4 +170,6 @@ def _provider(short: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    """What onnxruntime says, less its ``[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : `` and the full stop."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
+    return text.splitlines()[0][:200].removesuffix(".") if text else type(error).__name__

@@ -9,6 +9,7 @@ from mnv2deploy.benchmark import measure as module
 from mnv2deploy.benchmark.configurations import Configuration
 from mnv2deploy.benchmark.machine import this_machine
 from mnv2deploy.benchmark.measure import Samples, measure
+from mnv2deploy.benchmark.others import Others
 from mnv2deploy.benchmark.results import pipeline_results, run_results
 from mnv2deploy.cli.bench_report import pipeline_report, run_report
 
@@ -202,5 +203,48 @@ def test_the_table_and_the_json_of_stages_agree():
     assert shown == [
         [stage["name"], f"{stage['p50_ms']:.2f}", f"{stage['p90_ms']:.2f}", f"{stage['share']:.1%}"] for stage in told
     ]
-    assert rows[4][-costs:] == rows[9][-costs:] == ["40.00", "-", "-", "1.000", "1.000-1.000"]
+    assert rows[4][-costs:] == rows[9][-costs:] == ["40.0", "-", "-", "1.000", "1.000-1.000"]
     assert [row[0] for row in (rows[0], rows[5])] == ["a", "b"]
+
+
+def test_a_column_has_one_number_of_decimals():
+    results = run_results([samples("a", 1, [[0.00714] * 50] * 2), samples("b", 1, [[0.165] * 50] * 2)])
+    header, *rows = cells(run_report(this_machine(), results))
+    place = header.index("P50 MS")
+    assert [row[place] for row in rows] == ["7.14", "165.00"]
+    place = header.index("PICTURES/S")
+    assert [row[place] for row in rows] == ["140.06", "6.06"]
+    place = header.index("LOAD MS")
+    assert [row[place] for row in rows] == ["40.1", "40.1"]
+
+
+def test_one_configuration_is_compared_with_nothing():
+    alone = run_results([samples("a", 1, [[0.01] * 50] * 2)])
+    stages = pipeline_results([Samples(configuration("a"), (((0.1,) * 4,),) * 5, 0.04, 1, 2)])
+    for report in (run_report(this_machine(), alone), pipeline_report(this_machine(), stages)):
+        assert "RATIO" not in report
+        assert "QUARTILES" not in report
+        assert "1.000" not in report
+    assert "RATIO" in run_report(this_machine(), alone * 2).split("\n\n")[2]
+
+
+def test_a_dash_is_explained_where_there_is_one():
+    few, many, hidden = (
+        run_report(this_machine(), run_results([samples("a", 1, [[0.01] * count] * 2, **changes)]))
+        for count, changes in ((2, {}), (50, {}), (50, {"peak_memory": None}))
+    )
+    assert "more --seconds" in few
+    assert "this system does not tell" not in few
+    assert "-:" not in many
+    assert "more --seconds" not in hidden
+    assert "this system does not tell" in hidden
+
+
+def test_a_busy_machine_is_told_of_under_the_table():
+    results = run_results([samples("a", 1, [[0.01] * 50] * 2)])
+    busy, idle = Others(1.26, 2, 2), Others(0.1, 2, 2)
+    assert run_report(this_machine(), results, busy).endswith(
+        "Other programs were busy (1.3 of 2 processors meanwhile); ratios and shares hold better than times."
+    )
+    assert "Other programs" not in run_report(this_machine(), results, idle)
+    assert "Other programs" not in run_report(this_machine(), results, None)

@@ -36,7 +36,7 @@ def measured(configurations, stages):
 
 
 TWELVE = combine([(name, Path(name)) for name in NAMES], [1, 16], [1, 8], ["cpu"])
-ONE = TWELVE[:1]
+ONE, TWO, FOUR = TWELVE[:1], TWELVE[:2], TWELVE[:4]
 
 
 def draw_runs(configurations, path):
@@ -48,12 +48,19 @@ def draw_stages(configurations, path):
 
 
 @pytest.mark.parametrize("draw", [draw_runs, draw_stages])
-@pytest.mark.parametrize("configurations", [ONE, TWELVE], ids=["one", "twelve"])
-def test_no_writing_touches_other_writing_or_the_border(draw, configurations, tmp_path, monkeypatch):
-    from matplotlib.text import Text
+@pytest.mark.parametrize("configurations", [ONE, TWO, FOUR, TWELVE], ids=["one", "two", "four", "twelve"])
+def test_no_writing_touches_other_writing_the_bars_or_the_border(draw, configurations, tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation, Text
 
-    boxes, borders = {}, set()
-    draw_text = Text.draw
+    boxes, borders, frames, legends = {}, set(), {}, {}  # as last drawn: there is a rehearsal
+    draw_text, draw_axes = Text.draw, Axes.draw
+
+    def watched_axes(self, renderer, *rest):
+        draw_axes(self, renderer, *rest)
+        frames[self] = self.bbox.frozen()
+        if self.get_legend():
+            legends[self] = self.get_legend().get_window_extent(renderer)
 
     def watched(self, renderer, *rest):
         draw_text(self, renderer, *rest)
@@ -62,6 +69,7 @@ def test_no_writing_touches_other_writing_or_the_border(draw, configurations, tm
             borders.add((renderer.width, renderer.height))
 
     monkeypatch.setattr(Text, "draw", watched)
+    monkeypatch.setattr(Axes, "draw", watched_axes)
     draw(configurations, tmp_path / "plot.png")
     ((width, height),) = borders
     assert len(boxes) > 2 * len(configurations)
@@ -70,6 +78,14 @@ def test_no_writing_touches_other_writing_or_the_border(draw, configurations, tm
         assert 0 <= box.y0 < box.y1 <= height
     for one, other in itertools.combinations(boxes.values(), 2):
         assert not one.overlaps(other), (one, other)
+    assert frames
+    for text, box in boxes.items():  # only the bars' values stand among the bars
+        assert isinstance(text, Annotation) or not any(box.overlaps(frame) for frame in frames.values()), text
+    title = next(box for text, box in boxes.items() if text.get_fontweight() == "bold")
+    assert len(legends) == (draw is draw_stages)
+    for legend in legends.values():
+        assert legend.y1 < title.y0
+        assert all(legend.y0 > frame.y1 - 1 for frame in frames.values())
 
 
 @pytest.mark.parametrize("draw", [draw_runs, draw_stages])

@@ -11,6 +11,10 @@ from pathlib import Path
 import onnx
 import pytest
 
+from mnv2deploy.errors import UsageError
+from mnv2deploy.runtime.processors import available_processors
+from mnv2deploy.runtime.session import Session
+
 HEAVY = {"torch", "onnx", "onnxruntime", "cv2", "numpy", "matplotlib", "rich", "requests"}
 
 
@@ -42,6 +46,9 @@ def test_json_is_one_document_with_the_machine_and_every_number(cli, artifacts, 
         document["machine"]
     )
     assert document["plot"] == str(plot)
+    if (others := document["other_programs"]) is not None:
+        assert others["available"] == document["machine"]["available_processors"]
+        assert 0 <= others["processors_used"] <= others["processors"] * 1.1
     assert "batch 2" in plot.read_text(encoding="utf-8")
     one, two = document["configurations"]
     assert (one["batch"], two["batch"]) == (1, 2)
@@ -81,7 +88,7 @@ def test_stages_without_pictures_take_the_sample_photos(cli, artifacts, photos):
     done = cli("bench", artifacts["mobilenet-v2"], "--pipeline", "--seconds", "0.1", "--offline")
     assert (done.returncode, done.stderr) == (0, "")
     _, *rows = table_of(done.stdout)
-    stages = [row[-4 if row[-1].endswith("%") else -9] for row in rows]
+    stages = [row[-4 if row[-1].endswith("%") else -7] for row in rows]
     assert stages == ["decode", "preprocess", "run", "postprocess", "all"]
 
 
@@ -112,14 +119,21 @@ def test_quiet_leaves_nothing_but_the_json_and_the_plot(cli, artifacts, tmp_path
         (["--threads", "0"], 2, "--threads 0: give whole numbers from 1 on"),
         (["--threads", "1,two"], 2, "--threads 1,two: give whole numbers"),
         (["--threads", "-1"], 2, "--threads -1: give whole numbers"),
-        (["--threads", "100000"], 2, "threads 100000"),  # onnxruntime would start them all
+        (
+            ["--threads", "100000"],
+            2,
+            "Error: --threads 100000: at least 1 and at most",
+        ),  # onnxruntime would start them all
+        (["--threads", "1,2,1"], 2, "--threads names 1 twice"),
+        (["--batch", "4,04"], 2, "--batch names 4 twice"),
+        (["--provider", "cpu,cpu"], 2, "--provider names cpu twice"),
         (["--batch", "1.5"], 2, "--batch 1.5: give whole numbers"),
         (["--batch", "1,,2"], 2, "--batch '1,,2': something is missing"),
         (["--provider", ""], 2, "--provider '': something is missing"),
         (["--provider", "cpu,tpu"], 7, "no provider 'tpu', only"),
-        (["--seconds", "0"], 2, "--seconds 0: should be greater than 0"),
-        (["--seconds", "nan"], 2, "--seconds nan"),
-        (["--seconds", "inf"], 2, "--seconds inf"),
+        (["--seconds", "0"], 2, "--seconds: should be a number of seconds greater than 0, not 0."),
+        (["--seconds", "nan"], 2, "greater than 0, not nan."),
+        (["--seconds", "inf"], 2, "greater than 0, not inf."),
         (["--pipeline", "--batch", "2"], 2, "--pipeline takes one picture at a time"),
         (["--pictures", "a.jpg"], 2, "--pictures is for --pipeline"),
         (["--pipeline", "--pictures", "nowhere.jpg"], 3, "nowhere.jpg does not exist"),
@@ -145,6 +159,8 @@ def test_models_that_are_none_are_refused(cli, artifacts, tmp_path):
     done = cli("bench", tmp_path / "text.onnx")
     assert done.returncode == 4
     assert "text.onnx is not a model" in done.stderr
+    assert "ONNXRuntimeError" not in done.stderr
+    assert done.stderr.endswith("; make an artifact with 'mnv2deploy export'.\n")
 
 
 def test_a_fixed_batch_is_refused_with_a_sentence(cli, artifacts, tmp_path):
@@ -156,11 +172,38 @@ def test_a_fixed_batch_is_refused_with_a_sentence(cli, artifacts, tmp_path):
     assert "fixed.onnx takes 1 pictures a run and no other number, so batch 8 cannot be timed" in done.stderr
 
 
-def test_a_picture_that_cannot_be_read_ends_it_before_anything_is_timed(cli, photos, tmp_path):
-    (tmp_path / "broken.jpg").write_bytes(photos["rocket.jpg"].read_bytes()[:2000])
-    done = cli("bench", tmp_path / "no-model-either.onnx", "--pipeline", "--pictures", tmp_path)
+def test_a_picture_that_cannot_be_read_is_left_out_and_told(cli, artifacts, photos, tmp_path):
+    rocket = photos["rocket.jpg"].read_bytes()
+    (tmp_path / "broken.jpg").write_bytes(rocket[:2000])
+    (tmp_path / "whole.jpg").write_bytes(rocket)
+    arguments = ["--pipeline", "--pictures", tmp_path, "--threads", "1", "--seconds", "0.05"]
+    done = cli("bench", artifacts["mobilenet-v2"], *arguments, "--json")
     assert done.returncode == 3
-    assert "broken.jpg is truncated" in done.stderr
+    told, count = done.stderr.splitlines()
+    assert told.startswith("Error: ")
+    assert "broken.jpg is truncated" in told
+    assert count == "1 of 2 pictures could not be read."
+    document = json.loads(done.stdout)
+    assert document["pictures"] == [str(tmp_path / "whole.jpg")]
+    assert document["failures"] == [{"source": str(tmp_path / "broken.jpg"), "error": told.removeprefix("Error: ")}]
+    assert document["configurations"][0]["samples"] >= 5
+
+
+def test_pictures_of_which_none_can_be_read_end_it_before_anything_is_timed(cli, photos, tmp_path):
+    for name in ("broken.jpg", "torn.jpg"):
+        (tmp_path / name).write_bytes(photos["rocket.jpg"].read_bytes()[:2000])
+        done = cli("bench", tmp_path / "no-model-either.onnx", "--pipeline", "--pictures", tmp_path)
+        assert done.returncode == 3
+        assert "broken.jpg is truncated" in done.stderr
+    assert done.stderr.startswith("Error: None of the 2 pictures can be read; ")
+
+
+def test_the_command_refuses_the_threads_a_session_would_refuse(cli, artifacts):
+    count = 8 * available_processors() + 1
+    with pytest.raises(UsageError) as caught:
+        Session(artifacts["mobilenet-v2"], threads=count)
+    done = cli("bench", artifacts["mobilenet-v2"], "--threads", f"1,{count}")
+    assert (done.returncode, done.stderr) == (2, f"Error: --{caught.value}\n")
 
 
 def test_without_matplotlib_a_plot_is_refused_beforehand(artifacts, tmp_path):

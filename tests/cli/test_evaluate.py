@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from PIL import Image
 
 import mnv2deploy
 from mnv2deploy.cli.evaluate import _FORMATS
+from mnv2deploy.cli.evaluation_report import Report
 from mnv2deploy.evaluation.layouts import TASKS
+from mnv2deploy.evaluation.measuring import Difference, Evaluation, Measurement
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "evaluation"))
 from tiny_models import BLUE, GREEN, RED, save_mask, save_picture, tiny_classifier, tiny_segmenter
@@ -57,6 +60,9 @@ def test_a_table_of_one_model(cli, here):
         "METRIC             VALUE  95 % INTERVAL",
         "top-1              100.0",
         "calibration error    0.0",
+        "",
+        "No interval is given for top-1, calibration error. The calibration error is",
+        "better the lower it is.",
     ]
 
 
@@ -65,13 +71,32 @@ def test_a_table_of_two_says_what_is_certain(cli, here):
     assert done.returncode == 0, done.stderr
     rows = [re.split(r"  +", line.strip()) for line in done.stdout.splitlines()]
     assert rows[0] == ["24 pictures of val (imagenet)"]
-    assert rows[2] == ["METRIC", "MODEL", "VALUE", "DIFFERENCE", "95 % INTERVAL"]
+    assert rows[2] == ["METRIC", "MODEL", "VALUE", "DIFFERENCE", "95 % OF DIFFERENCE"]
     assert rows[3] == ["top-1", "good.onnx", "100.0"]
     assert rows[4][:3] == ["bad.onnx", "66.7", "-33.3"]
     assert rows[4][4] == "lower"
     assert rows[5] == ["good.onnx", "100.0", "+0.0", "+0.0 to +0.0", "same"]
-    assert "Differences are to good.onnx" in done.stdout
+    words = " ".join(done.stdout.split())
+    assert "Differences are to good.onnx, on the same pictures. No interval is given for calibration error." in words
+    assert "unclear" not in words
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_an_unclear_difference_and_one_that_rounding_hides_are_explained():
+    def compared(base, other, interval):
+        models = [Measurement([], {"AP": value}, {}) for value in (base, other)]
+        difference = Difference({"AP": other - base}, {"AP": interval})
+        evaluation = Evaluation([None] * 20, models, [difference], [])
+        dataset = SimpleNamespace(items=evaluation.items, format="coco")
+        models = [("a", Path("a")), ("b", Path("b"))]
+        return " ".join(Report(Path("set"), dataset, 20, models, evaluation).to_text(per_class=False).split())
+
+    plain = "Differences are to a, on the same pictures."
+    assert compared(0.5, 0.25, (-0.3, -0.2)).endswith(plain)
+    assert compared(0.0793, 0.0716, (-0.02, -0.001)).endswith(f"{plain} They are taken before rounding.")
+    assert compared(0.5, 0.25, (-0.3, 0.1)).endswith(
+        f"{plain} Where they are unclear, other pictures might as well show none, or the opposite."
+    )
 
 
 def test_json_has_everything_in_one_document(cli, here):
@@ -112,7 +137,8 @@ def test_a_limit_spreads_over_the_classes(cli, here):
     done = cli("evaluate", "bad.onnx", "val", "--limit", "3", "--per-class")
     lines = done.stdout.splitlines()
     assert lines[0] == "bad on 3 pictures of 24, evenly spaced, of val (imagenet)"
-    assert "Fewer than 20 pictures are too few for intervals." in lines
+    assert "\nFewer than 20 pictures are too few for intervals." in done.stdout
+    assert "No interval" not in done.stdout
     assert [line.split() for line in lines[-4:]] == [
         ["CLASS", "ID", "PICTURES", "TOP-1"],
         ["red", "3", "1", "0.0"],
@@ -135,6 +161,26 @@ def test_confusion_and_predictions_are_written(cli, here):
     assert [one["class_id"] for one in lines[0]["classes"]] == [9, 3, 5]
     assert sum(one["score"] for one in lines[0]["classes"]) == pytest.approx(1, abs=1e-5)
     assert lines[0]["classes"] == mnv2deploy.load("bad.onnx")("val/blue/0.png").to_json()["classes"]
+
+
+@pytest.mark.parametrize("option", ["--save-predictions", "--confusion"])
+@pytest.mark.parametrize("output", ["listed/labels.csv", "./listed/../link.csv", "listed/0.csv", "good.csv"])
+def test_nothing_that_is_measured_is_overwritten(option, output, cli, here):
+    """Whatever it is called: the labels, under a link's name too, a picture that --limit leaves out, the model."""
+    (here / "listed").mkdir()
+    for number in range(3):
+        (here / f"listed/{number}.csv").hardlink_to(here / f"val/red/{number}.png")
+    (here / "listed/labels.csv").write_text("file,class_index\n1.csv,3\n2.csv,3\n0.csv,3\n")
+    (here / "link.csv").symlink_to("listed/labels.csv")
+    (here / "good.csv").hardlink_to(here / "good.onnx")
+    before = (here / output).read_bytes()
+    done = cli("evaluate", "good.onnx", "listed", "--limit", "1", option, output)
+    assert done.returncode == 2
+    assert f"{option} {Path(output)} would overwrite " in done.stderr
+    assert (here / output).read_bytes() == before
+    (here / "other.csv").write_text("old")
+    assert cli("evaluate", "good.onnx", "listed", option, "other.csv").returncode == 0
+    assert (here / "other.csv").read_text() != "old"
 
 
 def test_masks_are_measured_and_written_by_name(cli, masks):
@@ -202,7 +248,7 @@ def test_what_is_wrong_with_a_set_is_listed_before_anything_runs(cli, here):
     done = cli("evaluate", "good.onnx", "val", "--json", "--save-predictions", "p.jsonl")
     assert done.returncode == 3
     assert done.stderr.startswith("Error: val cannot be measured on as it is (imagenet), 9 problems:\n")
-    assert "class 'rouge' is no class of the model (8 pictures)" in done.stderr
+    assert "class 'rouge' is no class of the model tiny (8 pictures)" in done.stderr
     assert done.stderr.count("is empty") == 8
     assert json.loads(done.stdout)["exit_code"] == 3
     assert not (here / "p.jsonl").exists()
@@ -219,14 +265,20 @@ def test_a_long_list_of_problems_is_cut(cli, here):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["good.onnx"], 2, "DATASET"),
+        ([], 2, "MODEL... DATASET"),
+        (["good.onnx"], 2, "No data set was given to measure good.onnx on: mnv2deploy evaluate good.onnx DATASET"),
+        (["val"], 2, "No model was given to measure on val"),
+        (["val", "good.onnx"], 2, "good.onnx is a model; the data set comes last"),
+        (["val", "mobilenet-v2"], 2, "mobilenet-v2 is a model; the data set comes last"),
+        (["val", "val"], 2, "val is a folder, not a model"),
+        (["mobilnet-v2", "val"], 2, "Did you mean mobilenet-v2?"),
         (["good.onnx", "nowhere"], 3, "nowhere does not exist"),
         (["good.onnx", "."], 3, "none of the labelled sets"),
         (["good.onnx", "val", "--format", "lvis"], 2, "one of imagenet, coco, voc, ade20k, cityscapes"),
-        (["good.onnx", "val", "--format", "cityscapes"], 4, "good.onnx is a model to classify with"),
+        (["good.onnx", "set", "--format", "cityscapes"], 4, "good.onnx is a model to classify with"),
         (["masks.onnx", "val"], 4, "masks.onnx is a model to segment with, and val (imagenet) is labelled for"),
         (["good.onnx", "masks.onnx", "val"], 4, "masks.onnx is a model to segment with"),
-        (["masks.onnx", "val", "--format", "cityscapes"], 3, "leftImg8bit/val"),
+        (["masks.onnx", "val", "--format", "cityscapes"], 3, "it looks like imagenet: leave --format out"),
         (["good.onnx", "val", "--batch", "0"], 2, "--batch 0"),
         (["good.onnx", "val", "--limit", "0"], 2, "--limit 0"),
         (["good.onnx", "val", "--threads", "0"], 2, "--threads 0"),
@@ -238,13 +290,17 @@ def test_a_long_list_of_problems_is_cut(cli, here):
         (["good.onnx", "good.onnx", "val", "--save-predictions", "p.jsonl"], 2, "--save-predictions p.jsonl is for"),
         (["good.onnx", "good.onnx", "val", "--confusion", "c.csv"], 2, "--confusion c.csv is for"),
         (["good.onnx", "val", "--confusion", "c.pdf"], 2, "should end in .csv"),
-        (["good.onnx", "val", "--confusion", "no/c.csv"], 2, "a folder that exists"),
-        (["good.onnx", "val", "--save-predictions", "val"], 2, "should be a file"),
-        (["masks.onnx", "val", "--format", "voc", "--confusion", "c.csv"], 2, "for models to classify with"),
+        (["good.onnx", "val", "--confusion", "no/c.csv"], 2, "there is no folder no; make it first"),
+        (["good.onnx", "val", "--save-predictions", "val"], 2, "val: that is a folder; name a file"),
+        (["masks.onnx", "set", "--save-predictions", "good.onnx"], 2, "good.onnx is a file; name a new folder"),
+        (["good.onnx", "val", "--save-predictions", "a.csv", "--confusion", "./a.csv"], 2, "name two files"),
+        (["masks.onnx", "set", "--format", "voc", "--confusion", "c.csv"], 2, "for models to classify with"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_sentence(arguments, code, says, cli, here):
     tiny_segmenter(here / "masks.onnx", MASK_LABELS)
+    save_picture(here / "set/images/a.png", RED)
+    save_mask(here / "set/masks/a.png", 0)
     tiny_classifier(here / "fixed.onnx", LABELS, batch=1)
     done = cli("evaluate", *arguments)
     assert done.returncode == code, done.stderr

@@ -201,5 +201,5 @@ def test_problems_are_told_once_and_those_of_one_model_by_its_name(tmp_path, cla
     problems = find_problems([classifier, classifier, narrow], pictures)
     assert len(problems) == 2
     assert problems[0].startswith(str(pictures.items[0].path))
-    assert problems[1] == "narrow: class 9 is no class of the model (10 pictures)."
+    assert problems[1] == "narrow: class 9 is no class of the model tiny, whose ids are 3, 5 (10 pictures)."
     assert len(looked) == 2  # once for models of the same classes: opening 50,000 files takes a while

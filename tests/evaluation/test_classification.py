@@ -122,19 +122,40 @@ def test_what_is_wrong_with_the_pictures_is_listed(tmp_path: Path) -> None:
     contract = Session(tiny_classifier(tmp_path / "a.onnx", LABELS, np.zeros((3, 8)))).contract
     problems = dataset(items=items).problems(contract)
     assert problems[:2] == [
-        "class 8 is no class of the model (2 pictures).",
-        "class 'dragon' is no class of the model (1 picture).",
+        "class 8 is no class of the model tiny, whose ids are 0 to 7 (2 pictures).",
+        "class 'dragon' is no class of the model tiny (1 picture).",
     ]
     assert [problem.split(" ")[0] for problem in problems[2:]] == [str(item.path) for item in items[1:4]]
     assert dataset(items=items[:1]).problems(contract) == []
     assert dataset(items=[]).problems(contract) == ["there are no pictures."]
 
 
+@pytest.mark.parametrize("source", [None, Path("set/labels.csv")])
+def test_pictures_that_are_mostly_missing_are_one_problem(source: Path | None, tmp_path: Path) -> None:
+    contract = Session(tiny_classifier(tmp_path / "a.onnx", LABELS, np.zeros((3, 8)))).contract
+    items = [Item(name, tmp_path / name, 3) for name in ("a.png", "b.png", "c.png", "d.png")]
+
+    def problems() -> list[str]:
+        return ClassificationDataset(items, LABELS, source=source).problems(contract)
+
+    (only,) = problems()
+    assert only.startswith("none of the 4 pictures can be found; they belong ")
+    assert only.endswith(f"Missing is {tmp_path / 'a.png'}, for one.")
+    (tmp_path / "a.png").write_bytes(b"")
+    few, empty = problems()
+    assert few.startswith("only 1 of the 4 pictures")
+    assert "a.png is empty" in empty
+    for name in "abc":
+        save_picture(tmp_path / f"{name}.png", (255, 0, 0))
+    assert (f"{source} lists it" in problems()[0]) == (source is not None)
+    assert problems()[0].startswith(f"{tmp_path / 'd.png'} does not exist")
+
+
 def test_a_class_told_by_name_has_to_have_it_in_every_model(tmp_path: Path) -> None:
     item = Item("a", save_picture(tmp_path / "a.png", (255, 0, 0)), 1)
     named = ClassificationDataset([item], {0: "cat", 1: "dog"}, named={1: "dog"})
     other = Session(tiny_classifier(tmp_path / "a.onnx", {0: "dog", 1: "cat", 2: "cow"})).contract
-    assert named.problems(other) == ["class 1 is 'dog' here and 'cat' in the model."]
+    assert named.problems(other) == ["class 1 is 'dog' here and 'cat' in the model tiny."]
     assert ClassificationDataset([item], {0: "cat", 1: "dog"}).problems(other) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import csv
+import re
 from pathlib import Path
 
 import cv2
@@ -39,6 +40,14 @@ def test_a_drawing_names_the_classes_that_occur_and_is_the_same_every_time(tmp_p
     assert (tmp_path / "b.svg").read_text() == text
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert min(cv2.imread(str(tmp_path / "a.png")).shape[:2]) >= 1000
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_the_scale_shows_whole_pictures(most: int, tmp_path: Path) -> None:
+    write_confusion([ClassificationRecord(0, (2,), (1.0,))] * most, LABELS, tmp_path / "a.svg")
+    numbers = re.findall(r">(\d[\d.]*)</text>", (tmp_path / "a.svg").read_text())
+    assert numbers
+    assert all(number.isdecimal() for number in numbers)
 
 
 def test_many_classes_are_drawn_without_names(tmp_path: Path) -> None:

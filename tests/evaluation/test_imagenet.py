@@ -13,7 +13,7 @@ from mnv2deploy.catalog.cards import load_card
 from mnv2deploy.catalog.synsets import imagenet_synsets
 from mnv2deploy.contract import Contract
 from mnv2deploy.errors import InputError
-from mnv2deploy.evaluation.imagenet import read_imagenet
+from mnv2deploy.evaluation.imagenet import _CLASS_COLUMNS, _FILE_COLUMNS, read_imagenet
 from mnv2deploy.runtime.session import Session
 
 FRUIT = {3: "apple", 5: "Granny Smith", 9: "pear"}
@@ -124,7 +124,11 @@ def test_csvs_of_many_hands(text: str, fruit: Contract, tmp_path: Path) -> None:
     [
         ("x.png,3\n", "no column file or filename or file_name: its first line should name the columns"),
         ("file,colour\nx.png,3\n", "no column class_index or class_id or class:"),
-        ("", "no column"),
+        ("", "labels.csv is empty; its first line should name the columns"),
+        ("\n\n", "labels.csv is empty"),
+        ("file;class_index\nx.png;3\n", "its columns are divided by semicolons"),
+        ("file\tclass_index\nx.png\t3\n", "its columns are divided by tabs"),
+        ("file,class_index\nx.png,3\nx.png,9\ny.png\n", r"x.png twice(.|\n)*'y.png' lacks a file"),
         ("file,class_index\nx.png\n", "the row 'x.png' lacks a file or a class"),
         ("file,class_index\n,3\n", "lacks"),
         ("file,class_index\nx.png,3\nx.png,9\n", "names x.png twice"),
@@ -137,6 +141,19 @@ def test_a_csv_that_cannot_be_understood(text: str | bytes, says: str, fruit: Co
     with pytest.raises(InputError, match=says) as caught:
         read_imagenet(tmp_path, fruit)
     assert str(path) in str(caught.value)
+
+
+def test_the_names_of_columns_are_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
+    for names in (_FILE_COLUMNS, _CLASS_COLUMNS):
+        assert f": {', '.join(f'`{name}`' for name in names)}" in text
+
+
+def test_a_missing_picture_is_looked_for_where_the_pictures_are(fruit: Contract, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,class_index\nx.png,3\n")
+    assert read_imagenet(tmp_path, fruit).items[0].path == tmp_path / "x.png"
+    (tmp_path / "images").mkdir()
+    assert read_imagenet(tmp_path, fruit).items[0].path == tmp_path / "images/x.png"
 
 
 def test_a_folder_of_neither_kind(fruit: Contract, tmp_path: Path) -> None:

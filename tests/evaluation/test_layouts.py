@@ -9,7 +9,7 @@ import pytest
 from tiny_models import RED, save_mask, save_picture
 
 from mnv2deploy.errors import InputError, UsageError
-from mnv2deploy.evaluation.layouts import TASKS, recognise
+from mnv2deploy.evaluation.layouts import TASKS, check_layout, recognise
 
 
 def class_folders(path: Path) -> None:
@@ -105,6 +105,62 @@ def test_what_is_none_of_them_is_refused_with_what_would_be(make, tmp_path: Path
     with pytest.raises(InputError, match="none of the labelled sets") as caught:
         recognise(tmp_path)
     assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]] == list(TASKS)
+
+
+def test_one_class_is_enough_where_nothing_else_fits(tmp_path: Path) -> None:
+    save_picture(tmp_path / "n01440764/a.png", RED)
+    assert recognise(tmp_path) == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("make", "named", "meant"),
+    [
+        (lambda path: class_folders(path / "val"), "", "val"),
+        (lambda path: csv(path / "val"), "", "val"),
+        (lambda path: (csv(path / "val"), save_picture(path / "calib/images/a.png", RED)), "", "val"),
+        (class_folders, "cat", ""),
+        (csv, "images", ""),
+        (annotations, "val2017", ""),
+    ],
+)
+def test_a_folder_above_or_below_says_which_is_meant(make, named: str, meant: str, tmp_path: Path) -> None:
+    make(tmp_path / "set")
+    with pytest.raises(InputError) as caught:
+        recognise(tmp_path / "set" / named)
+    assert f"did you mean {tmp_path / 'set' / meant}?\n" in str(caught.value)
+
+
+def test_a_file_that_holds_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("")
+    with pytest.raises(InputError, match=r"labels.txt is no file of labels, which end in .csv or .json"):
+        recognise(tmp_path / "labels.txt")
+
+
+MAKES = {
+    "imagenet": [class_folders, csv],
+    "coco": [instances, annotations],
+    "voc": [plain, voc],
+    "ade20k": [plain, ade20k],
+    "cityscapes": [plain, cityscapes],
+}
+
+
+@pytest.mark.parametrize("format_name", MAKES)
+def test_a_format_that_is_said_has_to_fit(format_name: str, tmp_path: Path) -> None:
+    for of, makes in MAKES.items():
+        for number, make in enumerate(makes):
+            path = tmp_path / f"{of}{number}"
+            make(path)
+            if make in MAKES[format_name]:
+                check_layout(path, format_name)
+            else:
+                with pytest.raises(InputError, match=rf"{of}{number} is not laid out as {format_name} \(.*looks like "):
+                    check_layout(path, format_name)
+    csv(tmp_path)
+    (tmp_path / "labels.csv").rename(tmp_path / "labels.txt")
+    check_layout(tmp_path / "labels.txt", "imagenet")
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        check_layout(tmp_path / "nowhere", format_name)
 
 
 def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:

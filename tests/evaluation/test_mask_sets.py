@@ -95,7 +95,7 @@ def test_ade20k_counts_its_150_classes_and_nothing_else(contract: Contract, tmp_
     # A model that counts its classes from 0 would be measured against the wrong ones.
     zero_based = Session(tiny_segmenter(tmp_path / "z.onnx", {value: f"{value}" for value in range(150)})).contract
     assert dataset.problems(zero_based) == [
-        "the classes have the ids 1 to 150 in the data set and 0 to 149 in the model."
+        "the classes have the ids 1 to 150 in the data set and 0 to 149 in the model tiny."
     ]
 
 

@@ -139,6 +139,8 @@ def test_what_is_wrong_with_pictures_and_masks_is_listed(tmp_path: Path) -> None
     names = ["good", "no_mask", "no_picture", "small", "strange", "colours"]
     problems = dataset(labels, [item(name) for name in names]).problems(contract)
     masks = tmp_path / "masks"
+    # Own sets are laid out as VOC's; so may be somebody's ADE20K.
+    assert problems.pop(0).endswith("if they are ADE20K's or Cityscapes', say so with --format.")
     assert len(problems) == 5
     assert problems[0] == f"{masks / 'no_mask.png'} does not exist."
     assert problems[1].startswith(f"{tmp_path / 'no_picture.png'} does not exist")
@@ -149,10 +151,21 @@ def test_what_is_wrong_with_pictures_and_masks_is_listed(tmp_path: Path) -> None
     assert dataset(labels, []).problems(contract) == ["there are no pictures."]
 
 
+def test_folders_that_are_missing_are_one_problem_each(tmp_path: Path) -> None:
+    contract = Session(tiny_segmenter(tmp_path / "a.onnx", {0: "r", 1: "g", 2: "b"})).contract
+    items = [Item(name, tmp_path / f"images/{name}.png", tmp_path / f"masks/{name}.png") for name in "abc"]
+    problems = dataset({0: "r", 1: "g", 2: "b"}, items).problems(contract)
+    assert [problem.split(";")[0] for problem in problems] == [
+        "none of the 3 pictures can be found",
+        "none of the 3 masks can be found",
+    ]
+    assert f"belong in {tmp_path / 'masks'}." in problems[1]
+
+
 def test_a_model_of_other_classes_is_a_problem(tmp_path: Path) -> None:
     contract = Session(tiny_segmenter(tmp_path / "a.onnx", {0: "r", 1: "g", 2: "b"})).contract
     problems = dataset({0: "r", 1: "g", 2: "b", 4: "x"}).problems(contract)
-    assert problems == ["the classes have the ids 0 to 2, 4 in the data set and 0 to 2 in the model."]
+    assert problems == ["the classes have the ids 0 to 2, 4 in the data set and 0 to 2 in the model tiny."]
 
 
 def test_a_mask_that_changed_during_the_run_is_an_input_error(tmp_path: Path) -> None:
