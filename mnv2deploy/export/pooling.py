@@ -83,12 +83,14 @@ def _projected_apart(
     branches = list(concat.input[1:])
     joined = [helper.make_node("Concat", branches, [f"{name}/joined"], axis=1)] if len(branches) > 1 else []
     rest = joined[0].output[0] if joined else branches[0]
-    pooled, spread = f"{name}_pooled/out", f"{name}/out"
+    pooled, repeated, spread = f"{name}_pooled/out", f"{name}_pooled/repeated", f"{name}/out"
     return [
         *joined,
         helper.make_node("Conv", [rest, f"{name}.weight", *project.input[2:]], [spread]),
         helper.make_node("Conv", [tile.input[0], f"{name}_pooled.weight"], [pooled]),
-        helper.make_node("Add", [spread, pooled], project.output),
+        # Repeated before the sum: OpenCV's new engine adds nothing else to a convolution.
+        helper.make_node("Tile", [pooled, tile.input[1]], [repeated]),
+        helper.make_node("Add", [spread, repeated], project.output),
     ]
 
 
