@@ -205,15 +205,12 @@ def _numbers(option: str, text: str) -> list[int]:
 
 
 def _thread_counts(text: str | None) -> list[int]:
-    from mnv2deploy.runtime.processors import available_processors
+    """Refuses before any process starts what a session would refuse in each of them."""
+    from mnv2deploy.runtime.processors import thread_count
 
-    processors = available_processors()
     if text is None:
-        return [processors]
-    counts = _numbers("--threads", text)
-    if (most := max(counts)) > 8 * processors:  # a session refuses it too, but only once the processes have started
-        raise UsageError(f"--threads {most}: at least 1 and at most {8 * processors}, 8 a processor, make sense here.")
-    return counts
+        return [thread_count(None)]
+    return [thread_count(count, "--threads") for count in _numbers("--threads", text)]
 
 
 def _different(option: str, values: list[V]) -> list[V]:

@@ -34,16 +34,14 @@ def check_numbers(threads: int | None, batch: int, limit: int | None) -> int:
     Raises:
         UsageError: one of the numbers makes no sense.
     """
-    from mnv2deploy.runtime.processors import available_processors
+    from mnv2deploy.runtime.processors import thread_count
 
-    processors = available_processors()
-    if threads is not None and not 1 <= threads <= 8 * processors:
-        raise UsageError(f"--threads {threads}: at least 1 and at most {8 * processors}, 8 a processor, make sense.")
+    count = thread_count(threads, "--threads")
     if batch < 1:
         raise UsageError(f"--batch {batch}: at least 1 is needed.")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: at least 1 is needed.")
-    return threads or processors
+    return count
 
 
 def _is_model(text: str) -> bool:

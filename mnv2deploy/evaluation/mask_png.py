@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.errors import InputError
+from mnv2deploy.media.masks import PNG_SIGNATURE, png_chunk
 from mnv2deploy.runtime.images import MAX_PIXELS
 
 Mask = NDArray[np.uint8] | NDArray[np.uint16]
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
 
 
@@ -41,7 +41,7 @@ def read_mask(path: Path) -> Mask:
         raise InputError(f"{path} does not exist.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    if not data.startswith(_SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         raise InputError(f"{path} is not a PNG; masks have to be, because other formats change pixel values.")
     try:
         pixels = _decode(data)
@@ -63,7 +63,11 @@ def _decode(data: bytes) -> Mask:
     if width * height > MAX_PIXELS:
         raise ValueError(f"has {width} x {height} pixels and at most {MAX_PIXELS // 10**6} million are read")
     grey = struct.pack(">IIBBBBB", width, height, depth, _GREY, *rest)
-    pieces = [_SIGNATURE, _chunk(b"IHDR", grey), *(_chunk(*one) for one in chunks if one[0] in (b"IDAT", b"IEND"))]
+    pieces = [
+        PNG_SIGNATURE,
+        png_chunk(b"IHDR", grey),
+        *(png_chunk(*one) for one in chunks if one[0] in (b"IDAT", b"IEND")),
+    ]
     pixels = cv2.imdecode(np.frombuffer(b"".join(pieces), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.shape != (height, width):  # type: ignore[redundant-expr,unused-ignore]
         raise EOFError
@@ -80,7 +84,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     Raises:
         EOFError: the file ends within a chunk, or a chunk's checksum is wrong.
     """
-    at = len(_SIGNATURE)
+    at = len(PNG_SIGNATURE)
     while at < len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         content = data[at + 8 : at + 8 + length]
@@ -91,7 +95,3 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind == b"IEND":
             return
         at += length + 12
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))

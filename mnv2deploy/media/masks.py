@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mnv2deploy.media.drawing import Colour
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
 
 
@@ -38,7 +38,7 @@ def encode_mask_png(mask: NDArray[np.uint8] | NDArray[np.uint16], palette: Mappi
     colours = np.zeros((max(int(mask.max()), *palette, 0) + 1, 3), np.uint8)
     for class_id, colour in palette.items():
         colours[class_id] = colour
-    return _png(mask.shape, 8, _PALETTE, _chunk(b"PLTE", colours.tobytes()), mask.astype(np.uint8, copy=False))
+    return _png(mask.shape, 8, _PALETTE, png_chunk(b"PLTE", colours.tobytes()), mask.astype(np.uint8, copy=False))
 
 
 def _png(shape: tuple[int, ...], depth: int, kind: int, palette: bytes, rows: NDArray[np.uint8]) -> bytes:
@@ -46,8 +46,9 @@ def _png(shape: tuple[int, ...], depth: int, kind: int, palette: bytes, rows: ND
     height, width = shape
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     pixels = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes(), level=9)
-    return _SIGNATURE + _chunk(b"IHDR", header) + palette + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+    return PNG_SIGNATURE + png_chunk(b"IHDR", header) + palette + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """One chunk of a PNG file: length, kind, content, checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))

@@ -5,6 +5,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mnv2deploy.errors import UsageError
+
+_MOST_A_PROCESSOR = 8
+
+
+def thread_count(threads: int | None, name: str = "threads") -> int:
+    """How many threads to start.
+
+    Args:
+        threads: As asked for; None takes every processor.
+        name: What to call them in messages.
+
+    Raises:
+        UsageError: none, or so many that a slip of the finger would bring the machine down.
+    """
+    processors = available_processors()
+    most = _MOST_A_PROCESSOR * processors
+    if threads is not None and not 1 <= threads <= most:
+        raise UsageError(
+            f"{name} {threads}: at least 1 and at most {most}, {_MOST_A_PROCESSOR} a processor, make sense here."
+        )
+    return processors if threads is None else threads
+
 
 def available_processors(root: Path = Path("/")) -> int:
     """The least of the machine's processors, this process's affinity and its control group's quota, at least 1.

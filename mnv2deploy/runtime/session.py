@@ -22,7 +22,7 @@ from mnv2deploy.contract import (
 from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
 from mnv2deploy.runtime.images import as_image
 from mnv2deploy.runtime.preprocessing import prepare
-from mnv2deploy.runtime.processors import available_processors
+from mnv2deploy.runtime.processors import thread_count
 
 _SUFFIX = "ExecutionProvider"
 D = TypeVar("D", DetectionDecoding, ClassificationDecoding, SegmentationDecoding)
@@ -62,7 +62,7 @@ class Session:
             raise UsageError(f"{model}: there is no such file; 'mnv2deploy export NAME' makes the artifact NAME.onnx.")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes as an exception; nothing is printed
-        options.intra_op_num_threads = _thread_count(threads)
+        options.intra_op_num_threads = thread_count(threads)
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(profile / "profile")
@@ -146,16 +146,6 @@ class Session:
             raise ModelError(
                 f"{self.name}: the contract names {', '.join(missing)}, which the graph has not; export it again."
             )
-
-
-def _thread_count(threads: int | None) -> int:
-    processors = available_processors()
-    if threads is None:
-        return processors
-    # onnxruntime starts whatever it is told to: a slip of the finger would bring the machine down.
-    if not 1 <= threads <= 8 * processors:
-        raise UsageError(f"threads {threads}: at least 1 and at most {8 * processors}, 8 a processor, make sense here.")
-    return threads
 
 
 def _provider(short: str) -> str:
