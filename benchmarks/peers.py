@@ -4,7 +4,7 @@
 
 For each model and number of threads every engine gets a process of its own on exactly so many cores, shows that it
 computes what we do (outputs and answers), and is timed in rounds: in each, in an order drawn anew, every engine has a
-turn for the model (prepared float tensor to raw outputs) and one for answers (picture file to top 5, boxes or full-size
+turn for the model (prepared tensor to raw outputs) and one for answers (picture file to top 5, boxes or full-size
 mask). A turn begins when the threads of the one before sleep, and calls during which other programs had the processors
 are not counted where there are others. Absolute times differ from minute to minute; what counts are the ratios.
 

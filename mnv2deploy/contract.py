@@ -11,8 +11,39 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from mnv2deploy.decoding import (
+    AnchorLayer,
+    BoxDecoding,
+    ClassificationDecoding,
+    Decoding,
+    DetectionDecoding,
+    Label,
+    Output,
+    SegmentationDecoding,
+)
 from mnv2deploy.errors import ModelError
+from mnv2deploy.provenance import Provenance, Quantization
 from mnv2deploy.structure import build
+
+__all__ = [
+    "METADATA_KEY",
+    "VERSION",
+    "AnchorLayer",
+    "BoxDecoding",
+    "ClassificationDecoding",
+    "Contract",
+    "Decoding",
+    "DetectionDecoding",
+    "Input",
+    "Label",
+    "Output",
+    "Preprocessing",
+    "Provenance",
+    "Quantization",
+    "SegmentationDecoding",
+    "check_resize",
+    "parse_contract",
+]
 
 METADATA_KEY = "mnv2deploy"
 VERSION = 1
@@ -20,30 +51,39 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """The graph's input.
+    """The graph's input: normalised numbers, or a resized picture's own bytes, which the graph normalises itself.
 
     Attributes:
         name: Tensor name.
-        layout: ``NCHW``.
-        dtype: ``float32``.
+        layout: ``NCHW``, (N, 3, height, width), of ``float32``; ``NHWC``, (N, height, width, 3), of ``uint8``.
+        dtype: ``float32`` or ``uint8``.
         height: Pixels.
         width: Pixels.
     """
 
     name: str
-    layout: Literal["NCHW"]
-    dtype: Literal["float32"]
+    layout: Literal["NCHW", "NHWC"]
+    dtype: Literal["float32", "uint8"]
     height: int
     width: int
 
     def __post_init__(self) -> None:
+        if (self.layout, self.dtype) not in (("NCHW", "float32"), ("NHWC", "uint8")):
+            raise ValueError(f"an input is NCHW float32 or NHWC uint8, not {self.layout} {self.dtype}")
         if self.height < 1 or self.width < 1:
             raise ValueError(f"an input of {self.height} x {self.width} pixels")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one picture."""
+        return (3, self.height, self.width) if self.layout == "NCHW" else (self.height, self.width, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """How a picture becomes the input: resized, then ``(pixel - mean) / std`` on 0..255 values, channel by channel.
+
+    Where the graph takes bytes there is nothing to normalise: mean 0 and std 1.
 
     Attributes:
         resize: ``stretch``: both sides to the input's, the aspect ratio given up. ``centre_crop``: the shorter side to
@@ -74,113 +114,6 @@ class Preprocessing:
             raise ValueError("pad_value belongs to resize = 'pad', and to it alone")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One output of the graph.
-
-    Attributes:
-        name: Tensor name.
-        meaning: ``class_logits`` (N, columns), (N, anchors, columns) or, on a grid, (N, columns, h, w);
-            ``box_encodings`` (N, anchors, 4).
-    """
-
-    name: str
-    meaning: Literal["class_logits", "box_encodings"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnchorLayer:
-    """The anchors of one feature map, in fractions of the input's sides.
-
-    Anchor ``k`` of cell ``(row, column)`` is centred on ``((row + 0.5) * step[0], (column + 0.5) * step[1])``
-    and has the size ``sizes[k]``; anchors are ordered row, column, k.
-
-    Attributes:
-        grid: Rows and columns.
-        step: Distance of neighbouring cells, down and across.
-        sizes: Height and width of each anchor of a cell.
-    """
-
-    grid: tuple[int, int]
-    step: tuple[float, float]
-    sizes: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoxDecoding:
-    """How raw outputs become boxes, the anchors aside.
-
-    Attributes:
-        task: Which decoding this is.
-        coder: Order of the four encodings, ``yxhw`` or ``xywh``.
-        coder_scales: What the encodings were multiplied by in training, in the coder's order (10, 10, 5, 5).
-        activation: ``sigmoid`` or ``softmax``, over the columns of the logits.
-        score_threshold: Default of ``--score``.
-        iou_threshold: Two boxes of a class that overlap more are one object (NMS).
-        max_detections: At most so many a picture.
-    """
-
-    task: Literal["detect"] = "detect"
-    coder: Literal["yxhw", "xywh"]
-    coder_scales: tuple[float, float, float, float]
-    activation: Literal["sigmoid", "softmax"]
-    score_threshold: float
-    iou_threshold: float
-    max_detections: int
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.score_threshold <= 1 and 0 <= self.iou_threshold <= 1 and self.max_detections >= 1):
-            raise ValueError("thresholds should lie between 0 and 1, and max_detections be at least 1")
-        if min(self.coder_scales) <= 0:
-            raise ValueError("coder_scales should be greater than 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectionDecoding(BoxDecoding):
-    """How raw outputs become boxes.
-
-    Attributes:
-        anchors: One entry a feature map, in the order of the outputs' rows.
-    """
-
-    anchors: tuple[AnchorLayer, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassificationDecoding:
-    """How logits become classes.
-
-    Attributes:
-        task: Which decoding this is.
-        activation: ``softmax``: what turns the logits of all columns into probabilities.
-        top: Default of ``--top``: so many classes are answered, the likeliest first.
-    """
-
-    task: Literal["classify"] = "classify"
-    activation: Literal["softmax"] = "softmax"
-    top: int = 5
-
-    def __post_init__(self) -> None:
-        if self.top < 1:
-            raise ValueError("top should be at least 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationDecoding:
-    """How logits on a coarse grid become a class for every pixel: upsampled bilinearly, then the greatest.
-
-    Attributes:
-        task: Which decoding this is.
-        align_corners: Whether the outer samples of the grid lie on the outer pixels of the input (TensorFlow's
-            ``align_corners``), or half a cell inside.
-    """
-
-    task: Literal["segment"] = "segment"
-    align_corners: bool
-
-
-Decoding = DetectionDecoding | ClassificationDecoding | SegmentationDecoding
-
 # The preprocessing a decoding can take back, to answer in pixels of the original picture.
 _RESIZES = {"detect": ("stretch",), "classify": ("stretch", "centre_crop", "pad"), "segment": ("stretch", "pad")}
 
@@ -194,52 +127,13 @@ def check_resize(task: str, preprocessing: Preprocessing, height: int, width: in
         raise ValueError(f"shorter_side {preprocessing.shorter_side} is less than the input's {height} x {width}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """One class.
-
-    Attributes:
-        column: Its place in the logits. Columns without a label (background, unused ids) are never answered.
-        class_id: The data set's own id.
-        name: For people.
-        colour: Of its pixels in a mask, RGB; None where the data set has no colours.
-    """
-
-    column: int
-    class_id: int
-    name: str
-    colour: tuple[int, int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.colour is not None and not (min(self.colour) >= 0 and max(self.colour) <= 255):
-            raise ValueError(f"colour should be three numbers from 0 to 255, not {self.colour}")
-        if self.class_id < 0:
-            raise ValueError(f"class_id should be 0 or more, not {self.class_id}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Where the artifact came from.
-
-    Attributes:
-        model: Name of the catalog card.
-        source: Address the weights were had from.
-        weights_sha256: File name and digest of each weights file.
-        licence: SPDX identifier of the weights.
-        tools: Name and version of each program that shaped the graph.
-        opset: Of the default ONNX domain.
-        minimum_onnxruntime: The first release that loads this opset and IR version.
-        quantization: None for float32.
-    """
-
-    model: str
-    source: str
-    weights_sha256: tuple[tuple[str, str], ...]
-    licence: str
-    tools: tuple[tuple[str, str], ...]
-    opset: int
-    minimum_onnxruntime: str
-    quantization: str | None = None
+def _check_bytes(preprocessing: Preprocessing) -> None:
+    """Raises ValueError where preprocessing would make anything but bytes."""
+    if set(preprocessing.mean) != {0} or set(preprocessing.std) != {1}:
+        raise ValueError("a graph that takes uint8 normalises by itself, so mean should be 0 and std 1")
+    value = preprocessing.pad_value
+    if value is not None and not (0 <= value <= 255 and float(value).is_integer()):
+        raise ValueError(f"pad_value of an input of uint8 should be a whole number from 0 to 255, not {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +153,8 @@ class Contract:
         if len(columns) < len(self.labels) or min(columns, default=-1) < 0:
             raise ValueError("labels should have a column each, from 0 on, and there should be at least one")
         check_resize(self.task, self.preprocessing, self.input.height, self.input.width)
+        if self.input.dtype == "uint8":
+            _check_bytes(self.preprocessing)
 
     @property
     def task(self) -> str:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from byte_inputs import BytePair, make_pair
 
 from mnv2deploy.catalog.cards import card_names, load_card
 from mnv2deploy.catalog.photos import load_photos
@@ -57,6 +58,13 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path])
 
     folder = tmp_path_factory.mktemp("artifacts")
     return {name: export(load_card(name), folder / f"{name}.onnx").path for name in card_names()}
+
+
+@pytest.fixture(scope="session")
+def byte_artifacts(artifacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, BytePair]:
+    """Of a model of each task: one network that takes normalised floats, and again one that takes a picture's bytes."""
+    folder = tmp_path_factory.mktemp("bytes")
+    return {name: make_pair(artifacts[name], folder) for name in ("mobilenet-v2", "ssdlite-coco", "deeplabv3-voc")}
 
 
 @pytest.fixture(scope="session")

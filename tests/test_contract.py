@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from byte_inputs import QUANTIZATION
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,17 @@ def contract(name: str, **changes: object) -> Contract:
 
 Place = tuple[str | int, ...]
 CONTRACTS = {name: contract(name) for name in MODELS}
+
+
+def of_bytes() -> Contract:
+    """DeepLab's, quantized, and normalised in the graph."""
+    whole = contract("deeplabv3-voc", quantization=QUANTIZATION)
+    preprocessing = dataclasses.replace(whole.preprocessing, mean=(0.0,) * 3, std=(1.0,) * 3, pad_value=128.0)
+    graph_input = dataclasses.replace(whole.input, layout="NHWC", dtype="uint8")
+    return dataclasses.replace(whole, input=graph_input, preprocessing=preprocessing)
+
+
+CONTRACTS["bytes"] = of_bytes()
 # Of the labels a few: a thousand of them are a thousand times the same.
 TREES: dict[str, Any] = {
     name: json.loads(dataclasses.replace(whole, labels=whole.labels[:8]).to_json()) for name, whole in CONTRACTS.items()
@@ -69,7 +81,8 @@ def changed(tree: Any, place: Place, *value: object) -> str:
 PLACES = [(name, place) for name, tree in TREES.items() for place in places(tree)]
 # What may be left out: what is None then, and the classifier's numbers, which have a default.
 NULLABLE: dict[str, tuple[type, ...]] = {
-    "provenance.quantization": (str,),
+    "provenance.quantization": (dict,),
+    "provenance.quantization.calibration_sha256": (str,),
     "labels.colour": (list,),
     "preprocessing.shorter_side": (int,),
     "preprocessing.pad_value": (int, float),
@@ -88,18 +101,17 @@ KEYS = {(name, field(place)): place for name, place in PLACES if isinstance(plac
 def may_be_left_out(name: str, place: Place) -> bool:
     is_default = name == "mobilenet-v2" and field(place) in DEFAULTS
     is_none = field(place) in NULLABLE and at(TREES[name], place) is None
-    return is_default or is_none or field(place) == "labels.colour"
+    return is_default or is_none or field(place) in ("labels.colour", "provenance.quantization")
 
 
 REQUIRED = {f"{name}-{key}": (name, place) for (name, key), place in KEYS.items() if not may_be_left_out(name, place)}
 OPTIONAL = {f"{name}-{key}": (name, place) for (name, key), place in KEYS.items() if may_be_left_out(name, place)}
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("quantization", [None, "u8s8"])
-def test_contract_comes_back_as_it_went_in(name: str, quantization: str | None) -> None:
-    before = contract(name, quantization=quantization)
-    assert before.task == {"s": "detect", "m": "classify", "d": "segment"}[name[0]]
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_contract_comes_back_as_it_went_in(name: str) -> None:
+    before = CONTRACTS[name]
+    assert before.task == {"s": "detect", "m": "classify", "d": "segment", "b": "segment"}[name[0]]
     after = parse_contract(before.to_json(), "model.onnx")
     assert after == before
     assert hash(after) == hash(before)  # tuples all the way down, no list
@@ -156,6 +168,23 @@ def test_contracts_of_other_tasks_carry_what_their_cards_say() -> None:
     assert {"column": 8, "class_id": 8, "name": "cat", "colour": [64, 0, 0]} in segment["labels"]
     for tree in (classify, segment):
         assert tree["outputs"] == [{"name": "class_logits", "meaning": "class_logits"}]
+
+
+def test_contract_of_bytes_says_how_it_was_quantized() -> None:
+    tree = json.loads(CONTRACTS["bytes"].to_json())
+    assert tree["version"] == VERSION
+    assert tree["input"] == {"name": "image", "layout": "NHWC", "dtype": "uint8", "height": 513, "width": 513}
+    assert tree["provenance"]["quantization"]["calibration_pictures"] == 7
+    assert tree["provenance"]["quantization"]["float_layers"] == ["backbone.stem.conv", "classifier"]
+    assert dataclasses.replace(CONTRACTS["bytes"].input, height=96).shape == (96, 513, 3)
+    assert dataclasses.replace(CONTRACTS["ssdlite-coco"].input, height=96).shape == (3, 96, 300)
+
+
+@pytest.mark.parametrize("grey", [0, 255, 128.0, None])
+def test_bytes_are_padded_with_any_byte_or_not_at_all(grey: float | None) -> None:
+    whole, resize = CONTRACTS["bytes"], "stretch" if grey is None else "pad"
+    preprocessing = dataclasses.replace(whole.preprocessing, pad_value=grey, resize=resize)
+    assert dataclasses.replace(whole, preprocessing=preprocessing).preprocessing.pad_value == grey
 
 
 @pytest.mark.parametrize("version", [0, 2, VERSION + 1, -1, "1", None, [1], 10**40])

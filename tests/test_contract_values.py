@@ -12,7 +12,8 @@ from test_contract import COCO, TREES, Place, changed
 from mnv2deploy.contract import parse_contract
 from mnv2deploy.errors import ModelError
 
-NAMES = {"detect": "ssdlite-coco", "classify": "mobilenet-v2", "segment": "deeplabv3-voc"}
+NAMES = {"detect": "ssdlite-coco", "classify": "mobilenet-v2", "segment": "deeplabv3-voc", "bytes": "bytes"}
+QUANTIZED = ("provenance", "quantization")
 REFUSED = r"^model\.onnx carries a contract this mnv2deploy cannot read \({}.*\); update mnv2deploy or export"
 
 
@@ -25,7 +26,10 @@ REFUSED = r"^model\.onnx carries a contract this mnv2deploy cannot read \({}.*\)
         ("detect", ("input", "height"), True, "input.height should be int, not True"),
         ("detect", ("input", "height"), 0, "an input of 0 x 300 pixels"),
         ("detect", ("input", "width"), -300, "an input of 300 x -300 pixels"),
-        ("detect", ("input", "layout"), "NHWC", "input.layout should be one of NCHW, not 'NHWC'"),
+        ("detect", ("input", "layout"), "CHW", "input.layout should be one of NCHW, NHWC, not 'CHW'"),
+        ("detect", ("input", "layout"), "NHWC", "an input is NCHW float32 or NHWC uint8, not NHWC float32"),
+        ("detect", ("input", "dtype"), "int8", "input.dtype should be one of float32, uint8, not 'int8'"),
+        ("detect", ("input", "dtype"), "uint8", "an input is NCHW float32 or NHWC uint8, not NCHW uint8"),
         ("detect", ("preprocessing", "mean"), [1, 2], r"preprocessing.mean should have 3 entries, not 2"),
         ("detect", ("preprocessing", "std", 1), "1", r"preprocessing.std\[1\] should be float, not '1'"),
         ("detect", ("preprocessing", "std", 1), 0, "std should be greater than 0"),
@@ -93,7 +97,20 @@ REFUSED = r"^model\.onnx carries a contract this mnv2deploy cannot read \({}.*\)
             "anything",
             r"outputs\[0\].meaning should be one of class_logits, box_enc",
         ),
-        ("detect", ("provenance", "quantization"), 8, "provenance.quantization should be str, not 8"),
+        ("detect", ("provenance", "quantization"), "int8", "provenance.quantization should be a table, not 'int8'"),
+        ("bytes", ("input", "layout"), "NCHW", "an input is NCHW float32 or NHWC uint8, not NCHW uint8"),
+        ("bytes", ("input", "dtype"), "float32", "an input is NCHW float32 or NHWC uint8, not NHWC float32"),
+        ("bytes", ("preprocessing", "mean", 1), 0.5, "a graph that takes uint8 normalises by itself, so mean should"),
+        ("bytes", ("preprocessing", "std", 2), 255, "a graph that takes uint8 normalises by itself, so mean should"),
+        *(
+            ("bytes", ("preprocessing", "pad_value"), grey, f"pad_value .* a whole number from 0 to 255, not {grey}")
+            for grey in (127.5, -1.0, 256.0, 1000.0)
+        ),
+        ("bytes", (*QUANTIZED, "format"), "tensorrt", "provenance.quantization.format should be one of qdq, qop"),
+        ("bytes", (*QUANTIZED, "calibration_pictures"), -1, "calibration_pictures should be 0 or more, not -1"),
+        ("bytes", (*QUANTIZED, "calibration_pictures"), 7.0, "provenance.quantization.calibration_pictures should be"),
+        ("bytes", (*QUANTIZED, "calibration_sha256"), 0, "provenance.quantization.calibration_sha256 should be str"),
+        ("bytes", (*QUANTIZED, "float_layers"), "all", "provenance.quantization.float_layers should be a list"),
         ("classify", ("decoding", "top"), 0, "top should be at least 1"),
         ("classify", ("decoding", "top"), 5.0, "decoding.top should be int, not 5.0"),
         (

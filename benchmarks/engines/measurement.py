@@ -14,7 +14,7 @@ from engines.driver import EngineProcess
 from engines.environments import UnavailableError
 from engines.results import KINDS, Group, Row
 from engines.specs import ENGINES, LOOSE, OURS, Spec
-from mnv2deploy.contract import Contract
+from mnv2deploy.contract import Contract, Quantization
 from mnv2deploy.progress import Progress
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.preprocessing import prepare
@@ -87,7 +87,7 @@ class Measurement:
                 process.stop()
         return Group(
             model=self._name,
-            precision=self._contract.provenance.quantization or "float32",
+            precision=precision_of(self._contract.provenance.quantization),
             threads=self._threads,
             pictures=what,
             rows=list(self._rows.values()),
@@ -127,6 +127,8 @@ class Measurement:
         """The artifact, or what it is converted to."""
         if self._quantized and not spec.runs_quantized:
             raise UnavailableError("it runs the float32 network only, and this artifact is quantized")
+        if self._contract.input.dtype == "uint8" and not spec.runs_quantized:
+            raise UnavailableError("it runs the network without its normalisation, which this artifact has inside")
         if spec.converter is None:
             return self._artifact
         cache, environments = self._settings.cache / "converted", self._settings.environments
@@ -199,3 +201,10 @@ class Measurement:
         row.seconds[kind].append(reply["seconds"])
         row.calls += reply["calls"]
         row.undisturbed += reply["undisturbed"]
+
+
+def precision_of(quantization: Quantization | None) -> str:
+    """In few words."""
+    if quantization is None:
+        return "float32"
+    return f"weights {quantization.weights}, activations {quantization.activations}"

@@ -19,10 +19,10 @@ class Engine:
         self._pipeline = mnv2deploy.load(model, threads=threads)
         self.description = f"{mnv2deploy.__version__}, onnxruntime {onnxruntime.__version__}"
 
-    def feed(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    def feed(self, tensor: NDArray[np.float32 | np.uint8]) -> NDArray[np.float32 | np.uint8]:
         return tensor
 
-    def run(self, feed: NDArray[np.float32]) -> list[NDArray[Any]]:
+    def run(self, feed: NDArray[np.float32 | np.uint8]) -> list[NDArray[Any]]:
         return self._pipeline.session.run(feed)
 
     def answer(self, path: str) -> Any:

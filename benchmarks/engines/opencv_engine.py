@@ -42,6 +42,6 @@ class Engine(Peer):
 
     def _seconds(self, net: Any) -> float:
         began = time.perf_counter()
-        net.setInput(np.zeros((1, 3, *self.side), np.float32))
+        net.setInput(self.prepare(np.zeros((*self.side, 3), np.uint8)))
         net.forward(self._names)
         return time.perf_counter() - began

@@ -4,15 +4,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import cv2
-import numpy as np
 import openvino
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
-from engines.peer import Outputs, Peer, Pixels
+from engines.peer import Outputs, Peer
 
 
 class Engine(Peer):
-    """Two compiled models: of the float tensor, and of the resized picture as OpenCV decodes it.
+    """Two compiled models: of the artifact's own input, and of the resized picture as OpenCV decodes it.
 
     Args:
         model: The artifact.
@@ -28,7 +27,7 @@ class Engine(Peer):
         if precision:
             settings["INFERENCE_PRECISION_HINT"] = precision
         graph = core.read_model(model)
-        graph.reshape([1, 3, *self.side])
+        graph.reshape([1, *self.side, 3] if self.takes_bytes else [1, 3, *self.side])
         compiled = core.compile_model(graph, "CPU", settings)
         self._outputs = [compiled.output(output.name) for output in contract.outputs]
         self._compiled = compiled
@@ -43,15 +42,8 @@ class Engine(Peer):
 
     def answer(self, path: str) -> Any:
         pixels = cv2.imread(path)  # BGR: the graph turns the colours round
-        results = self._of_picture(self._padded(self.fit(pixels))[None])
+        results = self._of_picture(self.padded(self.fit(pixels))[None])
         return self._decode([results[output] for output in self._picture_outputs], *pixels.shape[:2])
-
-    def _padded(self, pixels: Pixels) -> Pixels:
-        below, right = (side - own for side, own in zip(self.side, pixels.shape[:2], strict=True))
-        if not below and not right:
-            return pixels
-        value = [round(self.contract.preprocessing.pad_value)] * 3
-        return np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_CONSTANT, value=value))
 
 
 def with_preprocessing(graph: openvino.Model, contract: SimpleNamespace) -> openvino.Model:
@@ -59,7 +51,10 @@ def with_preprocessing(graph: openvino.Model, contract: SimpleNamespace) -> open
     processor = PrePostProcessor(graph)
     tensor, steps = processor.input().tensor(), processor.input().preprocess()
     tensor.set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC")).set_color_format(ColorFormat.BGR)
-    steps.convert_element_type(openvino.Type.f32).convert_color(ColorFormat.RGB)
-    steps.mean(list(contract.preprocessing.mean)).scale(list(contract.preprocessing.std))
-    processor.input().model().set_layout(openvino.Layout("NCHW"))
+    if contract.input.dtype == "float32":
+        steps.convert_element_type(openvino.Type.f32).convert_color(ColorFormat.RGB)
+        steps.mean(list(contract.preprocessing.mean)).scale(list(contract.preprocessing.std))
+    else:
+        steps.convert_color(ColorFormat.RGB)
+    processor.input().model().set_layout(openvino.Layout(contract.input.layout))
     return processor.build()

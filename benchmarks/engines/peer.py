@@ -16,13 +16,16 @@ Outputs = list[NDArray[Any]]
 class Peer:
     """Base of the engines: decode, resize, normalise, run, decode.
 
+    Where the network takes the picture's bytes, `(1, H, W, 3)` uint8, normalising falls away.
+
     Args:
         contract: The artifact's, as JSON has it.
         threads: For OpenCV; the engine sees to its own.
-        channels_last: Whether the engine's input is `(1, H, W, 3)` instead of `(1, 3, H, W)`.
+        channels_last: Whether the engine takes floats as `(1, H, W, 3)` instead of `(1, 3, H, W)`.
 
     Attributes:
         description: Name and version of what runs the network.
+        takes_bytes: Whether the network takes the picture's bytes.
     """
 
     description: str
@@ -31,6 +34,7 @@ class Peer:
         cv2.setNumThreads(threads)
         self.contract = contract
         self.side = contract.input.height, contract.input.width
+        self.takes_bytes = contract.input.dtype == "uint8"
         self._channels_last = channels_last
         preprocessing = contract.preprocessing
         self._scale = np.float32(1) / np.array(preprocessing.std, np.float32)
@@ -38,9 +42,10 @@ class Peer:
         self._buffer = np.empty((1, *self.side, 3) if channels_last else (1, 3, *self.side), np.float32)
         self._decode = decoder(contract)
 
-    def feed(self, tensor: NDArray[np.float32]) -> Any:
-        """`(1, 3, H, W)` float32, prepared by mnv2deploy -> what `run` takes."""
-        return np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)) if self._channels_last else tensor
+    def feed(self, tensor: NDArray[np.float32 | np.uint8]) -> Any:
+        """`(1, 3, H, W)` float32 or `(1, H, W, 3)` uint8, prepared by mnv2deploy -> what `run` takes."""
+        turn = self._channels_last and not self.takes_bytes
+        return np.ascontiguousarray(tensor.transpose(0, 2, 3, 1)) if turn else tensor
 
     def run(self, feed: Any) -> Outputs:
         """The raw outputs in the contract's order."""
@@ -57,7 +62,8 @@ class Peer:
 
     def prepare(self, pixels: Pixels) -> Any:
         """`(H, W, 3)` RGB -> what `run` takes."""
-        return self.normalise(self.fit(pixels))
+        fitted = self.fit(pixels)
+        return self.padded(fitted)[None] if self.takes_bytes else self.normalise(fitted)
 
     def fit(self, pixels: Pixels) -> Pixels:
         """Resizes bilinearly, as the contract's ``resize`` says but without antialiasing; not padded yet."""
@@ -71,6 +77,14 @@ class Peer:
         elif resize == "pad":
             height, width = fitted_size(*pixels.shape[:2], *self.side)
         return np.asarray(cv2.resize(pixels, (width, height)), np.uint8)
+
+    def padded(self, pixels: Pixels) -> Pixels:
+        """A picture that `fit` made, as large as the input, with the contract's grey below and on the right."""
+        below, right = (side - own for side, own in zip(self.side, pixels.shape[:2], strict=True))
+        if not below and not right:
+            return pixels
+        value = [round(self.contract.preprocessing.pad_value)] * 3
+        return np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_CONSTANT, value=value), np.uint8)
 
     def normalise(self, pixels: Pixels) -> NDArray[np.float32]:
         """The input tensor; always the same buffer."""

@@ -7,7 +7,7 @@ from engines.results import SWAP, Group, Row, ratio, times
 
 COLUMNS = {"model": "model", "answer": "answer", SWAP: "engine swap"}
 EXPLANATION = """\
-model: prepared float tensor to raw outputs. answer: picture file to top 5, boxes or mask, in the code a careful user of
+model: prepared tensor to raw outputs. answer: picture file to top 5, boxes or mask, in the code a careful user of
 that engine writes. engine swap: computed, not run: our answer less our model time plus the engine's. ms: median of the
 rounds. x ours: the engine's time over ours in the same round, median and quartiles of the rounds; over 1 is slower than
 ours. error: largest difference of the outputs from ours, over their range. same: share of the answers that are ours."""

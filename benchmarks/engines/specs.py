@@ -16,7 +16,8 @@ class Spec:
         environment: Where it is installed (see `environments`); None where this program is.
         converter: How the artifact becomes its format (see `conversion`); None takes the artifact as it is.
         options: Of its `Engine`.
-        runs_quantized: Whether it can run a quantized artifact; it may still say that it cannot run this one.
+        runs_quantized: Whether it can run a quantized artifact, or one that normalises its input itself; it may still
+            say that it cannot run this one.
         tolerance: Of its outputs on a float32 artifact: largest difference from ours over the range of ours.
     """
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
 from mnv2deploy.runtime.images import as_image
 from mnv2deploy.runtime.pipeline import open_pipeline
-from mnv2deploy.runtime.preprocessing import prepare
+from mnv2deploy.runtime.preprocessing import Tensor, prepare
 from mnv2deploy.runtime.session import Session
 
 STAGES = ("decode", "preprocess", "run", "postprocess")
@@ -117,13 +116,13 @@ def check_batch(session: Session, batch: int) -> None:
         )
 
 
-def synthetic_input(session: Session, batch: int) -> NDArray[np.float32]:
+def synthetic_input(session: Session, batch: int) -> Tensor:
     """A batch of one and the same noisy picture, prepared as the contract says: the same input on every machine.
 
     The time of these networks hangs on shapes, not on what a picture shows: no value is skipped, none is looked up.
 
     Returns:
-        (batch, 3, H, W) float32.
+        As many inputs of the kind the graph takes, (batch, 3, H, W) float32 or (batch, H, W, 3) uint8.
     """
     contract = session.contract
     shape = (contract.input.height, contract.input.width, 3)

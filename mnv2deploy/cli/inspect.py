@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnv2deploy.cli.contract_rows import Row, contract_rows
 from mnv2deploy.errors import MissingDependencyError, ModelError
 
 if TYPE_CHECKING:
     from mnv2deploy.catalog.cards import Card
-    from mnv2deploy.contract import Contract
     from mnv2deploy.networks.counts import NetworkCounts
     from mnv2deploy.networks.published import Comparison
 
-Row = tuple[str, str]
 _FOLDED = "batch norms are folded into the convolutions before them, so the network itself has more"
 
 
@@ -110,7 +109,7 @@ def _card_rows(card: Card) -> list[Row]:
     return [
         ("model", f"{card.name}: {card.title}"),
         ("task", f"{card.task}, {len(card.labels)} classes"),
-        ("input", f"(N, 3, {card.input.height}, {card.input.width}) float32"),
+        ("input", f"(N, 3, {card.input.height}, {card.input.width}) float32, NCHW"),
         ("weights", f"{card.weights.format}, {card.weights.licence}, {card.weights.origin}"),
         ("download", f"{sources[0].size / 1e6:.1f} MB from {sources[0].url}" if sources else "-"),
     ]
@@ -138,16 +137,19 @@ def _artifact(path: Path) -> _Document:
 
     contract = Session(path).contract
     size = path.stat().st_size
+    described = dataclasses.asdict(contract)
     fields = {
         "model": str(path),
         "kind": "artifact",
         "task": contract.task,
+        "input": described["input"],
         "size": size,
         "opset": contract.provenance.opset,
         "minimum_onnxruntime": contract.provenance.minimum_onnxruntime,
-        "contract": dataclasses.asdict(contract),
+        "quantization": described["provenance"]["quantization"],
+        "contract": described,
     }
-    rows = _contract_rows(contract, path, size)
+    rows = contract_rows(contract, path, size)
     if missing := _missing("onnx", "torch"):
         why = f"parameters, multiply-adds and layers need {missing}; install with: pip install 'mnv2deploy[build]'"
         return _Document(rows, fields, None, why)
@@ -157,38 +159,6 @@ def _artifact(path: Path) -> _Document:
         return _Document(rows, fields, count_artifact(path))
     except ModelError as error:  # onnxruntime runs it, so the contract is still worth showing
         return _Document(rows, fields, None, str(error))
-
-
-def _contract_rows(contract: Contract, path: Path, size: int) -> list[Row]:
-    labels, made = contract.labels, contract.provenance
-    shape = f"(N, 3, {contract.input.height}, {contract.input.width})"
-    return [
-        ("artifact", str(path)),
-        ("size on disk", f"{size / 1e6:.1f} MB"),
-        ("task", f"{contract.task}, {len(labels)} classes, {labels[0].name} to {labels[-1].name}"),
-        ("input", f"{contract.input.name} {shape} {contract.input.dtype}"),
-        ("preprocessing", _in_words(contract.preprocessing)),
-        ("outputs", ", ".join(f"{output.name} ({output.meaning})" for output in contract.outputs)),
-        ("decoding", _in_words(contract.decoding)),
-        ("opset", f"{made.opset}, runs in onnxruntime {made.minimum_onnxruntime} and later"),
-        ("quantization", made.quantization or "none, float32"),
-        ("made from", f"{made.model}, {made.source}, {made.licence}"),
-        ("made with", ", ".join(f"{tool} {version}" for tool, version in made.tools)),
-    ]
-
-
-def _in_words(part: Any) -> str:
-    """``resize stretch, interpolation bilinear, ...``: every field of a part of the contract but its task."""
-    import dataclasses
-
-    values = {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.name != "task"}
-    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in values.items() if value is not None)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, tuple) and value and not isinstance(value[0], (int, float, str)):
-        return f"of {len(value)} feature maps"  # the anchors
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _missing(*packages: str) -> str:

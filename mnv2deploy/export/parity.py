@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from mnv2deploy.errors import VerificationError
+from mnv2deploy.runtime.preprocessing import Tensor
 from mnv2deploy.runtime.session import Session
 
 TOLERANCE = 1e-4  # of the output's range
@@ -41,7 +41,7 @@ class OutputParity:
 
 
 def measure_parity(
-    session: Session, network: nn.Module, pictures: Sequence[NDArray[np.float32]], batches: Sequence[int] = BATCHES
+    session: Session, network: nn.Module, pictures: Sequence[Tensor], batches: Sequence[int] = BATCHES
 ) -> list[OutputParity]:
     """Runs both on the same real pictures, at several batch sizes.
 

@@ -12,9 +12,10 @@ from mnv2deploy.contract import Input, Preprocessing
 from mnv2deploy.runtime.resizing import resize
 
 Image = NDArray[np.uint8]
+Tensor = NDArray[np.float32 | np.uint8]
 
 
-def prepare(image: Image, graph_input: Input, preprocessing: Preprocessing) -> NDArray[np.float32]:
+def prepare(image: Image, graph_input: Input, preprocessing: Preprocessing) -> Tensor:
     """Makes a picture into the input of a graph.
 
     Args:
@@ -23,7 +24,7 @@ def prepare(image: Image, graph_input: Input, preprocessing: Preprocessing) -> N
         preprocessing: How to get there.
 
     Returns:
-        `(1, 3, height, width)` float32.
+        `(1, 3, height, width)` float32, or `(1, height, width, 3)` uint8 where the graph takes that; C-contiguous.
     """
     height, width = graph_input.height, graph_input.width
     if preprocessing.resize == "stretch":
@@ -33,6 +34,8 @@ def prepare(image: Image, graph_input: Input, preprocessing: Preprocessing) -> N
     else:
         rows, columns = fitted_size(image.shape[0], image.shape[1], graph_input)
         image = resize(image, rows, columns, preprocessing.interpolation)
+    if graph_input.dtype == "uint8":
+        return _as_bytes(image, height, width, preprocessing)
     tensor = to_tensor(image, preprocessing.mean, preprocessing.std)
     return tensor if preprocessing.pad_value is None else _padded(tensor, height, width, preprocessing)
 
@@ -91,3 +94,12 @@ def _padded(tensor: NDArray[np.float32], height: int, width: int, preprocessing:
     padded[:] = value[:, None, None]
     padded[:, :, : tensor.shape[2], : tensor.shape[3]] = tensor
     return padded
+
+
+def _as_bytes(image: Image, height: int, width: int, preprocessing: Preprocessing) -> Image:
+    """The resized picture itself, padded below and on the right; copied only where it has to be."""
+    below, right = height - image.shape[0], width - image.shape[1]
+    if below or right:
+        value = [preprocessing.pad_value or 0] * 3
+        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=value), np.uint8)
+    return np.ascontiguousarray(image)[None]  # a bilinear crop is a part of a larger array

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -16,15 +15,17 @@ from mnv2deploy.contract import (
     ClassificationDecoding,
     Contract,
     DetectionDecoding,
+    Input,
     SegmentationDecoding,
     parse_contract,
 )
 from mnv2deploy.errors import MissingDependencyError, ModelError, UsageError
 from mnv2deploy.runtime.images import as_image
-from mnv2deploy.runtime.preprocessing import prepare
+from mnv2deploy.runtime.preprocessing import Tensor, prepare
 from mnv2deploy.runtime.processors import thread_count
 
 _SUFFIX = "ExecutionProvider"
+_TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}  # the contract's names and onnxruntime's
 D = TypeVar("D", DetectionDecoding, ClassificationDecoding, SegmentationDecoding)
 
 
@@ -84,11 +85,11 @@ class Session:
     def fixed_batch(self) -> int | None:
         """How many pictures a run takes, where the graph fixes it; None where any number will do."""
         name = self.contract.input.name
-        shape = next(entry.shape for entry in self._session.get_inputs() if entry.name == name)
+        shape = self._graph_input(name).shape
         return shape[0] if shape and isinstance(shape[0], int) else None
 
-    def run(self, tensor: NDArray[np.float32]) -> list[NDArray[Any]]:
-        """The outputs the contract lists, in its order, for one (N, 3, H, W) input."""
+    def run(self, tensor: Tensor) -> list[NDArray[Any]]:
+        """The outputs the contract lists, in its order, for inputs as `prepare` makes them, N at once."""
         names = [output.name for output in self.contract.outputs]
         outputs: list[NDArray[Any]] = self._session.run(names, {self.contract.input.name: tensor})
         return outputs
@@ -139,12 +140,29 @@ class Session:
         self._require(
             [output.name for output in contract.outputs], [entry.name for entry in self._session.get_outputs()]
         )
+        self._require_input(contract.input)
         return contract
+
+    def _graph_input(self, name: str) -> Any:
+        """Onnxruntime's entry of it: ``type``, and ``shape`` with a number or a name for each dimension."""
+        return next(entry for entry in self._session.get_inputs() if entry.name == name)
 
     def _require(self, promised: Sequence[str], present: Sequence[str]) -> None:
         if missing := sorted(set(promised) - set(present)):
             raise ModelError(
                 f"{self.name}: the contract names {', '.join(missing)}, which the graph has not; export it again."
+            )
+
+    def _require_input(self, promised: Input) -> None:
+        """The graph's input has the type and, as far as it fixes one, the shape that pictures are prepared for."""
+        entry, wanted = self._graph_input(promised.name), ("N", *promised.shape)
+        fits = len(entry.shape) == len(wanted) and all(
+            side == right for side, right in zip(entry.shape[1:], promised.shape, strict=True) if isinstance(side, int)
+        )
+        if not fits or entry.type != _TYPES[promised.dtype]:
+            raise ModelError(
+                f"{self.name}: the contract promises an input of {promised.dtype} {_shape(wanted)}, and the graph "
+                f"takes {entry.type} {_shape(entry.shape)}; export it again."
             )
 
 
@@ -157,6 +175,10 @@ def _provider(short: str) -> str:
     raise MissingDependencyError(
         f"This onnxruntime has no provider {short!r}, only {names}; others come with other onnxruntime packages."
     )
+
+
+def _shape(sides: Sequence[object]) -> str:
+    return f"({', '.join(map(str, sides))})"
 
 
 def _first_line(error: Exception) -> str:

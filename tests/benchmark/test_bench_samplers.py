@@ -62,6 +62,27 @@ def test_the_synthetic_input_is_the_same_picture_all_over(artifacts):
     assert np.all(batch.std(axis=(0, 2, 3)) > 0.1)
 
 
+@pytest.mark.parametrize("name", ["mobilenet-v2", "ssdlite-coco", "deeplabv3-voc"])
+def test_a_graph_that_takes_bytes_is_fed_bytes(name, byte_artifacts, photos):
+    session = Session(byte_artifacts[name].bytes, threads=1)
+    batch = synthetic_input(session, 2)
+    assert batch.dtype == np.uint8
+    assert batch.shape == (2, session.contract.input.height, session.contract.input.width, 3)
+    assert np.array_equal(batch[0], batch[1])
+    assert batch.std() > 25  # noise
+    assert min(RunSampler(session, 2)(0)) > 0
+    sampler = StageSampler(session, [photos["coffee.png"]])
+    assert min(sampler(0)) > 0
+    assert sampler.answer.to_json() == mnv2deploy.load(byte_artifacts[name].bytes)(photos["coffee.png"]).to_json()
+
+
+def test_both_kinds_time_the_same_noise(byte_artifacts):
+    floats, of_bytes = (Session(path, threads=1) for path in byte_artifacts["ssdlite-coco"])
+    how = floats.contract.preprocessing
+    expected = (synthetic_input(of_bytes, 1) - np.array(how.mean)) / how.std
+    np.testing.assert_allclose(synthetic_input(floats, 1), expected.transpose(0, 3, 1, 2), rtol=1e-6, atol=1e-6)
+
+
 def test_a_batch_is_run_whole(artifacts, monkeypatch):
     session = Session(artifacts["mobilenet-v2"], threads=1)
     sampler = RunSampler(session, 3)

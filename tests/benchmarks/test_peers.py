@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+from byte_inputs import quantized_in_name
 
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -23,17 +24,18 @@ from engines.peer import Peer  # noqa: E402
 from engines.results import SWAP, Row, ratio, times  # noqa: E402
 from engines.worker import Worker  # noqa: E402
 
-from mnv2deploy.contract import METADATA_KEY  # noqa: E402
 from mnv2deploy.runtime.preprocessing import prepare  # noqa: E402
 from mnv2deploy.runtime.session import Session  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def results(artifacts, tmp_path_factory) -> dict[str, dict]:
+def results(artifacts, byte_artifacts, tmp_path_factory) -> dict[str, dict]:
     """One round of the engines that need no environment of their own, by file name of the artifact."""
     folder = tmp_path_factory.mktemp("peers")
     models = [artifacts[name] for name in ("mobilenet-v2", "ssdlite-coco", "deeplabv3-voc")]
-    models += [_with_other_weights(models[0], folder), _called_quantized(models[0], folder)]
+    bytes_inside = byte_artifacts["mobilenet-v2"].bytes
+    quantized = quantized_in_name(models[0], folder / "quantized.onnx")
+    models += [_with_other_weights(models[0], folder), quantized, bytes_inside]
     options = ["--threads", "1", "--rounds", "1", "--seconds", "0"]
     engines = ["--engines", "onnxruntime", "cv2.dnn", "torch-eager"]
     files = ["--json", folder / "peers.json", "--markdown", folder / "peers.md"]
@@ -59,16 +61,6 @@ def _with_other_weights(artifact: Path, folder: Path) -> Path:
     return folder / "other_weights.onnx"
 
 
-def _called_quantized(artifact: Path, folder: Path) -> Path:
-    model = onnx.load(artifact)
-    contract = json.loads(next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY))
-    contract["provenance"]["quantization"] = "int8"
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(contract)})
-    onnx.save(model, folder / "quantized.onnx")
-    return folder / "quantized.onnx"
-
-
 @pytest.mark.parametrize("model", ["mobilenet-v2.onnx", "ssdlite-coco.onnx", "deeplabv3-voc.onnx"])
 def test_every_engine_computes_and_answers_the_same(results, model):
     group = results[model]
@@ -92,9 +84,32 @@ def test_an_engine_with_other_weights_is_left_out(results):
 
 def test_an_engine_that_runs_no_quantized_network_is_left_out(results):
     group = results["quantized.onnx"]
-    assert group["precision"] == "int8"
+    assert group["precision"] == "weights int8 per channel, activations uint8"
     assert [row["engine"] for row in group["rows"]] == ["mnv2deploy", "onnxruntime", "cv2.dnn"]
     assert "quantized" in group["left_out"]["torch-eager"]
+
+
+def test_engines_that_run_the_artifact_itself_are_fed_bytes_where_it_takes_them(results):
+    group = results["mobilenet-v2-bytes.onnx"]
+    rows = {row["engine"]: row for row in group["rows"]}
+    assert list(rows) == ["mnv2deploy", "onnxruntime", "cv2.dnn"]
+    for row in rows.values():
+        assert row["error"] <= 1e-4
+        assert row["same_answers"] >= 0.8
+    assert "fails" not in rows["cv2.dnn"]["description"]  # as its new engine would, tried with floats
+    assert "without its normalisation" in group["left_out"]["torch-eager"]
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v2", "ssdlite-coco", "deeplabv3-voc"])
+def test_peers_prepare_bytes_as_we_do(byte_artifacts, name):
+    ours = Session(byte_artifacts[name].bytes, threads=1).contract
+    rows, columns = np.mgrid[:426, :640]
+    picture = np.stack([rows / 2, columns / 3, (rows + columns) / 6], axis=-1).round().astype(np.uint8)
+    peer = Peer(json.loads(ours.to_json(), object_hook=lambda entries: SimpleNamespace(**entries)), 1)
+    expected = peer.feed(prepare(picture, ours.input, ours.preprocessing))
+    found = peer.prepare(picture)
+    assert (found.dtype, found.shape) == (np.uint8, expected.shape)
+    assert np.abs(found.astype(int) - expected).max() <= 2
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

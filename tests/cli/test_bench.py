@@ -65,6 +65,15 @@ def test_json_is_one_document_with_the_machine_and_every_number(cli, artifacts, 
     assert two["session_memory_mb"] > one["session_memory_mb"]
 
 
+def test_a_graph_that_takes_bytes_is_timed_beside_one_that_takes_floats(cli, byte_artifacts):
+    both = byte_artifacts["mobilenet-v2"]
+    done = cli("bench", *both, "--threads", "1", "--seconds", "0.02", "--batch", "2", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    entries = json.loads(done.stdout)["configurations"]
+    assert [entry["artifact"] for entry in entries] == [*map(str, both)]
+    assert min(entry["samples"] for entry in entries) >= 5
+
+
 def test_stages_of_real_pictures(cli, artifacts, photos, tmp_path):
     arguments = ["--pictures", photos["coffee.png"], "--pictures", photos["rocket.jpg"], "--seconds", "0.1"]
     models = [artifacts["mobilenet-v2"], artifacts["ssdlite-coco"]]

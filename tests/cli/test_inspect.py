@@ -6,8 +6,10 @@ import json
 
 import onnx
 import pytest
+from byte_inputs import QUANTIZATION, quantized_in_name
 
 from mnv2deploy.catalog.cards import card_path
+from mnv2deploy.cli.contract_rows import quantization_rows
 from mnv2deploy.cli.inspect import inspect
 from mnv2deploy.errors import MissingDependencyError
 from mnv2deploy.runtime.session import Session
@@ -25,7 +27,7 @@ def test_a_card_and_where_the_published_numbers_differ(cli):
     shown = rows(done.stdout)
     assert shown["parameters"].startswith("3,504,872 (3.50 M)")
     assert shown["multiply-adds"].startswith("300,774,272 (300.77 M)")
-    assert shown["input"] == "(N, 3, 224, 224) float32"
+    assert shown["input"] == "(N, 3, 224, 224) float32, NCHW"
     published = done.stdout.split("\n\n")[1].splitlines()
     assert published[0].split() == ["PUBLISHED", "VALUE", "COUNTED", "DIFFERENCE", "SOURCE"]
     # One line for the 3.4 M that differ by 3 %, none for the 300 M.
@@ -61,7 +63,8 @@ def test_an_artifact_shows_its_contract(cli, coco_artifact):
     shown = rows(cli("inspect", coco_artifact).stdout)
     assert shown["task"] == "detect, 80 classes, person to toothbrush"
     assert shown["size on disk"] == f"{coco_artifact.stat().st_size / 1e6:.1f} MB"
-    assert shown["input"] == "image (N, 3, 300, 300) float32"
+    assert shown["input"] == "image (N, 3, 300, 300) float32, NCHW"
+    assert shown["quantization"] == "none, float32"
     assert shown["opset"] == "18, runs in onnxruntime 1.15 and later"
     assert "resize stretch" in shown["preprocessing"]
     assert "iou threshold 0.6" in shown["decoding"]
@@ -77,9 +80,37 @@ def test_json_of_an_artifact_has_everything(cli, artifacts):
     assert document["opset"] == onnx.load(path).opset_import[0].version
     contract = dataclasses.asdict(Session(path).contract)
     assert document["contract"] == json.loads(json.dumps(contract))
+    assert document["input"] == contract["input"]
+    assert document["quantization"] is None
     assert document["parameters"] == sum(layer["parameters"] for layer in document["layers"])
     assert document["multiply_adds"] == sum(layer["multiply_adds"] for layer in document["layers"])
     assert document["layers"][0]["output_shape"] == [32, 257, 257]
+
+
+def test_a_quantized_artifact_that_takes_bytes_says_so(byte_artifacts, tmp_path, capsys):
+    path = quantized_in_name(byte_artifacts["mobilenet-v2"].bytes, tmp_path / "q.onnx")
+    inspect(str(path))
+    shown = rows(capsys.readouterr().out)
+    assert shown["input"] == "image (N, 224, 224, 3) uint8, NHWC"
+    assert shown["quantization"] == "qdq, weights int8 per channel, activations uint8"
+    assert shown["quantized for"] == "x86-64, profile fast"
+    assert shown["quantized by"] == "min-max, seed 11"
+    assert shown["calibrated on"] == "7 pictures of sample-photos"
+    assert shown["layers in float"] == "backbone.stem.conv, classifier"
+    assert shown["float artifact"] == "f" * 64
+    assert shown["multiply-adds"].startswith("300,774,272")  # what turns bytes into floats is not among them
+    inspect(str(path), json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["input"] == {"name": "image", "layout": "NHWC", "dtype": "uint8", "height": 224, "width": 224}
+    assert document["quantization"] == json.loads(json.dumps(dataclasses.asdict(QUANTIZATION)))
+    assert document["contract"]["provenance"]["quantization"] == document["quantization"]
+
+
+def test_what_a_quantization_did_without_is_not_made_up():
+    free = dataclasses.replace(
+        QUANTIZATION, calibration="data-free", calibration_pictures=0, calibration_sha256=None, float_layers=()
+    )
+    assert {("calibrated on", "data-free"), ("layers in float", "none")} <= set(quantization_rows(free))
 
 
 def test_json_of_a_card_compares(cli):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +45,28 @@ def test_records_come_in_the_order_of_the_pictures(threads, batch, classifier, p
     records = answer_all(classifier, pictures, threads=threads, batch=batch)
     assert [record.answers[0] for record in records] == [item.truth for item in pictures.items]
     assert records == answer_all(classifier, pictures, threads=1)
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v2", "ssdlite-coco", "deeplabv3-voc"])
+def test_batches_of_bytes_are_answered_as_batches_of_floats(name, byte_artifacts, photos) -> None:
+    chosen = ("coffee.png", "rocket.jpg", "coffee.png")
+    items = [Item(file, photos[file], None) for file in chosen]
+    whole = SimpleNamespace(items=items, pipeline_options=dict, record=lambda item, result: result.to_json())
+    floats, of_bytes = (
+        answer_all(Session(path, threads=1), whole, threads=2, batch=2) for path in byte_artifacts[name]
+    )
+    assert numbers(floats[0]) == pytest.approx(numbers(floats[2]), rel=1e-3)  # in batches of two and of one
+    assert str(floats[0]) != str(floats[1])
+    for one, other in zip(of_bytes, floats, strict=True):
+        assert numbers(one) == pytest.approx(numbers(other), rel=1e-3, abs=0.05)
+
+
+def numbers(answer: object) -> list[float]:
+    """Every number of an answer's JSON, in order."""
+    if isinstance(answer, dict | list):
+        parts = answer.values() if isinstance(answer, dict) else answer
+        return [number for part in parts for number in numbers(part)]
+    return [answer] if isinstance(answer, int | float) else []
 
 
 def test_a_picture_that_fails_leaves_the_others_alone(classifier, pictures) -> None:

@@ -75,3 +75,53 @@ def test_batches_of_any_size_run(coco_artifact):
         logits, encodings = session.run(np.zeros((batch, 3, 300, 300), np.float32))
         assert logits.shape == (batch, 1917, 91)
         assert encodings.shape == (batch, 1917, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "graph"),
+    [
+        ({"layout": "NHWC", "dtype": "uint8"}, r"uint8 \(N, 300, 300, 3\), and the graph takes tensor\(float\) \("),
+        ({"height": 320}, r"float32 \(N, 3, 320, 300\), and the graph takes tensor\(float\) \(.*, 3, 300, 300\)"),
+        ({"width": 299}, r"float32 \(N, 3, 300, 299\), and"),
+    ],
+)
+def test_a_graph_that_takes_other_pictures_than_its_contract_promises_is_refused(
+    change, graph, coco_artifact, tmp_path
+):
+    def contract(tree):
+        whole = tree["preprocessing"] | ({"mean": [0, 0, 0], "std": [1, 1, 1]} if "dtype" in change else {})
+        return tree | {"input": tree["input"] | change, "preprocessing": whole}
+
+    path = with_contract(coco_artifact, tmp_path / "other.onnx", contract)
+    with pytest.raises(ModelError, match=rf"other.onnx: the contract promises an input of {graph}"):
+        Session(path, threads=1)
+
+
+def test_a_graph_that_takes_floats_where_its_contract_promises_bytes_is_refused(byte_artifacts, tmp_path):
+    model = onnx.load(byte_artifacts["mobilenet-v2"].bytes)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(
+        ModelError, match=r"uint8 \(N, 224, 224, 3\), and the graph takes tensor\(float\) \(N, 224, 224"
+    ):
+        Session(tmp_path / "other.onnx", threads=1)
+
+
+def test_a_graph_that_leaves_the_size_of_its_pictures_open_runs(coco_artifact, tmp_path):
+    model = onnx.load(coco_artifact)
+    for side, name in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], "hw", strict=True):
+        side.dim_param = name
+    onnx.save(model, tmp_path / "open.onnx")
+    assert Session(tmp_path / "open.onnx", threads=1).contract.input.height == 300
+
+
+def test_bytes_in_batches_of_any_size_or_of_a_fixed_one(byte_artifacts, tmp_path):
+    path = byte_artifacts["ssdlite-coco"].bytes
+    session = Session(path, threads=1)
+    assert session.fixed_batch is None
+    logits, encodings = session.run(np.zeros((2, 300, 300, 3), np.uint8))
+    assert (logits.shape, encodings.shape) == ((2, 1917, 91), (2, 1917, 4))
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, tmp_path / "fixed.onnx")
+    assert Session(tmp_path / "fixed.onnx", threads=1).fixed_batch == 4
