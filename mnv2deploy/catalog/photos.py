@@ -1,7 +1,8 @@
-"""Sets of real photos: what export checks parity on, what the demo shows, what calibration will use."""
+"""Sets of real photos: what export checks parity on, what the demo shows, what calibration uses."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,18 @@ from mnv2deploy.errors import ModelError, UsageError
 
 _PHOTO_SETS = Path(__file__).parent / "photo_sets"
 SAMPLE_PHOTOS = "sample-photos"
+_KEYS = {"description", "sets", "photos"}
+# Of a calibration recipe, which is also a list of photos: `mnv2deploy.calibration.recipe` reads and checks them.
+CALIBRATION_KEYS = {"folder", "crops"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Photos:
+    """One ``[[photos]]``: what to fetch, and what is known of its files by their names."""
+
+    download: Download
+    labels: dict[str, int]
+    licences: dict[str, str]
 
 
 def photo_set_names() -> list[str]:
@@ -28,7 +41,7 @@ def load_photos(name_or_path: str) -> tuple[Download, ...]:
         UsageError: no such set or file.
         ModelError: malformed, or a recipe names a set the catalog does not have.
     """
-    return tuple(download for download, _ in _load(name_or_path))
+    return tuple(photos.download for photos in _load(name_or_path))
 
 
 def load_labels(name_or_path: str) -> dict[str, int]:
@@ -38,19 +51,29 @@ def load_labels(name_or_path: str) -> dict[str, int]:
         UsageError: no such set or file.
         ModelError: malformed.
     """
-    return {file: class_id for _, labels in _load(name_or_path) for file, class_id in labels.items()}
+    return {file: class_id for photos in _load(name_or_path) for file, class_id in photos.labels.items()}
 
 
-def _load(name_or_path: str) -> list[tuple[Download, dict[str, int]]]:
+def load_licences(name_or_path: str) -> dict[str, str]:
+    """The licence of each photo of a set or recipe by file name, where its ``[photos.licences]`` say.
+
+    Raises:
+        UsageError: no such set or file.
+        ModelError: malformed.
+    """
+    return {file: licence for photos in _load(name_or_path) for file, licence in photos.licences.items()}
+
+
+def _load(name_or_path: str) -> list[_Photos]:
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = _PHOTO_SETS / f"{name_or_path}.toml"
         if name_or_path not in photo_set_names():
             raise UsageError(f"There is no photo set {name_or_path!r}; the catalog has {', '.join(photo_set_names())}.")
     table = read_toml(path)
-    if unknown := sorted(set(table) - {"description", "sets", "photos"}):
+    if unknown := sorted(set(table) - _KEYS - CALIBRATION_KEYS):
         raise ModelError(f"{path}: unknown key {', '.join(unknown)}.")
-    loaded: list[tuple[Download, dict[str, int]]] = []
+    loaded: list[_Photos] = []
     for name in _list(table, "sets", path):
         if name not in photo_set_names():
             known = ", ".join(photo_set_names())
@@ -62,19 +85,24 @@ def _load(name_or_path: str) -> list[tuple[Download, dict[str, int]]]:
     return loaded
 
 
-def _parse(photo: Any, path: Path) -> tuple[Download, dict[str, int]]:
+def _parse(photo: Any, path: Path) -> _Photos:
     if (
         not isinstance(photo, dict)
-        or set(photo) - {"labels"} != {"name", "sources"}
+        or set(photo) - {"labels", "licences"} != {"name", "sources"}
         or not isinstance(photo["name"], str)
     ):
         raise ModelError(f"{path}: each [[photos]] needs a name and [[photos.sources]].")
     download = parse_download(photo["name"], photo["sources"], str(path))
-    labels = photo.get("labels", {})
     files = {file.name for file in download.sources[0].files}
+    labels = photo.get("labels", {})
     if not isinstance(labels, dict) or not all(name in files and type(labels[name]) is int for name in labels):
         raise ModelError(f"{path}: [photos.labels] gives files of [photos.sources.files] their class, a whole number.")
-    return download, labels
+    licences = photo.get("licences", {})
+    if not isinstance(licences, dict) or not all(
+        name in files and isinstance(licences[name], str) for name in licences
+    ):
+        raise ModelError(f"{path}: [photos.licences] gives files of [photos.sources.files] their licence, a text.")
+    return _Photos(download, labels, licences)
 
 
 def _list(table: dict[str, Any], key: str, path: Path) -> list[Any]:

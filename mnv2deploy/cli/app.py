@@ -26,6 +26,7 @@ COMMANDS = {
     "segment": "Say of every pixel of pictures what it belongs to.",
     "evaluate": "Measure how often models are right on labelled pictures, and how sure that is.",
     "bench": "Time models: percentiles, pictures a second, memory, load time.",
+    "calib": "Make the pictures to calibrate quantization with, check and hash them.",
 }
 
 _SETTINGS: Any = {

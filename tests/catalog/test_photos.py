@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_labels, load_photos, photo_set_names
+from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_labels, load_licences, load_photos, photo_set_names
 from mnv2deploy.errors import ModelError, UsageError
 
 RECIPES = sorted((Path(__file__).parent.parent.parent / "calib").glob("*.toml"))
@@ -48,6 +48,12 @@ def test_a_recipe_has_the_labels_of_its_sets_and_its_own(tmp_path: Path) -> None
     assert load_labels(str(tmp_path / "mine.toml")) == {**load_labels("imagenet-20"), "cat.png": 285}
 
 
+def test_every_photo_but_the_labelled_ones_has_a_licence() -> None:
+    for name in set(photo_set_names()) - {"imagenet-20"}:
+        files = {file.name for download in load_photos(name) for file in download.sources[0].files}
+        assert set(load_licences(name)) == files
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
 def test_recipe_of_the_repository_loads(recipe: Path) -> None:
     assert load_photos(str(recipe))
@@ -68,11 +74,17 @@ def test_recipe_joins_sets_and_photos_of_its_own(tmp_path: Path) -> None:
         ('pictures = ["a"]', "unknown key pictures"),
         ('sets = "sample-photos"', "sets should be a list, not 'sample-photos'"),
         ("sets = 5", "sets should be a list, not 5"),
-        ("sets = [5]", "there is no photo set 5; the catalog has imagenet-20, sample-photos"),
+        ("sets = [5]", "there is no photo set 5; the catalog has imagenet-20, kivy-photos, kodak-photos"),
         (PHOTO + '[photos.labels]\n"dog.png" = 1', "gives files of"),
         (PHOTO + '[photos.labels]\n"cat.png" = "cat"', "gives files of"),
         (PHOTO + '[photos.labels]\n"cat.png" = true', "gives files of"),
-        ('sets = ["kittens"]', "there is no photo set 'kittens'; the catalog has imagenet-20, sample-photos"),
+        (PHOTO + '[photos.licences]\n"dog.png" = "CC0"', "files of .* their licence"),
+        (PHOTO + '[photos.licences]\n"cat.png" = 0', "files of .* their licence"),
+        (PHOTO.replace('"cat"', '"cat"\nlicences = "CC0"'), "files of .* their licence"),
+        (
+            'sets = ["kittens"]',
+            "there is no photo set 'kittens'; the catalog has imagenet-20, kivy-photos, kodak-photos",
+        ),
         ('sets = ["mine.toml"]', "there is no photo set 'mine.toml'"),  # a recipe in a recipe could name itself
         ("photos = 5", "photos should be a list"),
         ('photos = ["cat.png"]', "each .* needs a name"),
@@ -97,6 +109,6 @@ def test_mistake_in_a_recipe_is_said_with_the_file(
 
 @pytest.mark.parametrize("name", ["kittens", "", "ssdlite-coco", "../photo_sets/sample-photos"])
 def test_unknown_set_is_a_usage_error_that_lists_the_catalog(name: str) -> None:
-    with pytest.raises(UsageError, match="the catalog has imagenet-20, sample-photos") as caught:
+    with pytest.raises(UsageError, match="the catalog has imagenet-20, kivy-photos, kodak-photos") as caught:
         load_photos(name)
     assert repr(name) in str(caught.value)
