@@ -27,6 +27,8 @@ COMMANDS = {
     "evaluate": "Measure how often models are right on labelled pictures, and how sure that is.",
     "bench": "Time models: percentiles, pictures a second, memory, load time.",
     "calib": "Make the pictures to calibrate quantization with, check and hash them.",
+    "quantize": "Make an artifact eight-bit, and measure what that costs and gains.",
+    "sensitivity": "Say which layers lose most in eight bits.",
 }
 
 _SETTINGS: Any = {

@@ -87,7 +87,7 @@ def evaluate(
     sessions = [
         Session(path, threads=1, provider=provider, name=model) for model, path in zip(models, paths, strict=True)
     ]
-    _check_tasks(sessions, dataset, format_name, TASKS[format_name])
+    check_tasks(sessions, dataset, format_name, TASKS[format_name])
     with quiet_decoders():
         progress = terminal_progress(quiet=quiet)
         try:
@@ -95,7 +95,7 @@ def evaluate(
             outputs.spare([*labelled.files(), *paths])
             in_set = len(labelled.items)
             labelled.items = evenly_spaced(labelled.items, limit)
-            _check_problems(sessions, labelled, dataset)
+            check_problems(sessions, labelled, dataset)
             keep = outputs.open(sessions[0].contract)
             evaluation = measure(sessions, labelled, threads=threads, batch=batch, keep=keep, progress=progress)
         finally:
@@ -115,7 +115,7 @@ def evaluate(
         raise typer.Exit(InputError.exit_code)
 
 
-def _check_tasks(sessions: Sequence[Session], path: Path, format_name: str, task: str) -> None:
+def check_tasks(sessions: Sequence[Session], path: Path, format_name: str, task: str) -> None:
     for session in sessions:
         if session.contract.task != task:
             raise ModelError(
@@ -124,7 +124,7 @@ def _check_tasks(sessions: Sequence[Session], path: Path, format_name: str, task
             )
 
 
-def _check_problems(sessions: Sequence[Session], dataset: Dataset, path: Path) -> None:
+def check_problems(sessions: Sequence[Session], dataset: Dataset, path: Path) -> None:
     """Ends the command before the run where something is wrong with the data set."""
     from mnv2deploy.evaluation.measuring import find_problems
 
