@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## install, fetch real weights, export; classify, detect and segment in real photos
+demo: $(STAMP)  ## install, fetch real weights, export, quantize; classify, detect and segment in real photos
 	@mkdir -p build/demo
 	$(BIN)/mnv2deploy pull mobilenet-v2 ssdlite-coco deeplabv3-voc
 	$(BIN)/mnv2deploy pull sample-photos --output build/demo
@@ -26,6 +26,8 @@ demo: $(STAMP)  ## install, fetch real weights, export; classify, detect and seg
 	$(BIN)/mnv2deploy export models/deeplabv3-voc.toml
 	$(BIN)/mnv2deploy classify build/demo/chelsea.png --model models/build/mobilenet-v2.onnx -o build/demo/classified.jpg
 	$(BIN)/mnv2deploy detect build/demo/motorcycle_left.png --model models/build/ssdlite-coco.onnx -o build/demo/detected.jpg
+	$(BIN)/mnv2deploy quantize models/build/ssdlite-coco.onnx --calib calib/wheel-photos.toml --profile fast --report build/demo/quantized.html
+	$(BIN)/mnv2deploy detect build/demo/motorcycle_left.png --model models/build/ssdlite-coco-int8.onnx -o build/demo/detected-int8.jpg
 	$(BIN)/mnv2deploy segment build/demo/astronaut.png --model models/build/deeplabv3-voc.onnx -o build/demo
 	@echo "Look at the pictures in $(CURDIR)/build/demo"
 

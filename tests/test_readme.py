@@ -38,7 +38,8 @@ def agree(shown, printed):
 
 
 def test_every_command_prints_what_the_readme_says(tmp_path, photos):
-    shutil.copytree(REPOSITORY / "models", tmp_path / "models", ignore=shutil.ignore_patterns("build"))
+    for folder in ("models", "calib"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("build", "*photos"))
     sessions = list(console_sessions())
     assert len(sessions) >= 8
     for command, shown in sessions:
@@ -75,7 +76,7 @@ def check_the_python_example(folder):
 def test_the_demo_runs_commands_the_readme_explains():
     recipe = re.search(r"^demo:.*?\n((?:\t.*\n)+)", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     commands = re.findall(r"\$\(BIN\)/mnv2deploy (\w+)", recipe[1])
-    assert commands == ["pull", "pull", "export", "export", "export", "classify", "detect", "segment"]
+    assert commands == ["pull", "pull", *["export"] * 3, "classify", "detect", "quantize", "detect", "segment"]
 
 
 def test_links_lead_somewhere():

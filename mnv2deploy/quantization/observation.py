@@ -117,4 +117,4 @@ def measure_histograms(
 def _bins(values: Floats, low: float, high: float) -> NDArray[np.int32]:
     """The bin of each value, in one arithmetic for all that are counted and the zeros taken away again."""
     place = (values - np.float32(low)) * np.float32(BINS / max(high - low, 1e-12))
-    return np.asarray(np.clip(place.astype(np.int32), 0, BINS - 1), np.int32)
+    return np.asarray(np.clip(place, 0, BINS - 1), np.int32)

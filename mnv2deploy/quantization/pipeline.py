@@ -22,6 +22,7 @@ from mnv2deploy.quantization import equalization, qdq, qoperator
 from mnv2deploy.quantization.encodings import Encodings, quantized_tensors
 from mnv2deploy.quantization.graph import Graph, Step, read_graph
 from mnv2deploy.quantization.inputs import Inputs, byte_contract, evenly
+from mnv2deploy.quantization.mixed_precision import layers_to_keep, shares_of_work
 from mnv2deploy.quantization.normalization import fold_normalization
 from mnv2deploy.quantization.observation import measure_extents, measure_histograms
 from mnv2deploy.quantization.ranges import METHODS, encode_tensors
@@ -29,7 +30,7 @@ from mnv2deploy.quantization.reconstruction import Reconstruction, reconstruct
 from mnv2deploy.quantization.targets import Target
 
 PROFILES = ("fast", "balanced", "best")
-REFINEMENT_STEPS = 600
+REFINEMENT_STEPS = 400
 # Layer by layer, each picture is run as often as there are layers: so many pictures are enough to round weights with.
 _FAST_PICTURES, _BALANCED_PICTURES = 24, 96
 
@@ -65,6 +66,7 @@ class Prepared:
         inputs: Calibration pictures as the graph takes them.
         contract: Of the float artifact.
         layers: To be quantized.
+        kept: Layers that stay in float32 unasked, and what their inputs would keep in eight bits, dB.
     """
 
     graph: Graph
@@ -72,6 +74,7 @@ class Prepared:
     inputs: Inputs
     contract: Contract
     layers: list[Step]
+    kept: dict[str, float]
 
 
 def prepare_quantization(
@@ -81,6 +84,8 @@ def prepare_quantization(
     method: str = "mse",
     progress: Progress = SILENT,
     exclude: Sequence[str] = (),
+    *,
+    mixed: bool = False,
 ) -> Prepared:
     """Everything up to rounding: normalization folded in, channels equalized, ranges chosen.
 
@@ -91,6 +96,7 @@ def prepare_quantization(
         method: How ranges are chosen.
         progress: Told of passes over the pictures.
         exclude: Patterns of layers that stay in float32.
+        mixed: Whether layers that eight bits do not fit stay in float32 too.
 
     Raises:
         ModelError: not a float artifact of this program.
@@ -114,13 +120,20 @@ def prepare_quantization(
     progress.start("Measuring ranges", len(pictures))
     extents = measure_extents(graph, tensors, inputs, _counter(progress))
     histograms = None
-    if METHODS[method].histograms:
+    if METHODS[method].histograms or mixed:
         progress.start("Counting values", len(pictures))
         histograms = measure_histograms(graph, extents, inputs, _counter(progress))
     encodings = Encodings(encode_tensors(graph, tensors, extents, histograms, method, target))
     if folded is not None:
         encodings.tensors[graph.input] = folded
-    return Prepared(graph, encodings, inputs, contract, layers)
+    kept: dict[str, float] = {}
+    if mixed and histograms is not None:
+        work = shares_of_work(graph, next(iter(inputs)))
+        kept = layers_to_keep(graph, layers, encodings.tensors, extents, histograms, work)
+        layers = [layer for layer in layers if layer.name not in kept]
+        held = set(quantized_tensors(graph, layers))
+        encodings.tensors = {name: encoding for name, encoding in encodings.tensors.items() if name in held}
+    return Prepared(graph, encodings, inputs, contract, layers, kept)
 
 
 def _counter(progress: Progress) -> Callable[[], None]:
@@ -209,7 +222,10 @@ def quantize(
         MissingDependencyError: the profile needs torch.
     """
     make_folder(output.parent)
-    prepared = prepare_quantization(model, pictures, options.target, options.method, progress, options.exclude)
+    mixed = options.profile != "fast"
+    prepared = prepare_quantization(
+        model, pictures, options.target, options.method, progress, options.exclude, mixed=mixed
+    )
     round_weights(prepared, options, progress)
     if options.profile == "best":
         _refine(prepared, model, options, progress)
@@ -248,6 +264,7 @@ def _refine(prepared: Prepared, model: Path, options: Options, progress: Progres
         REFINEMENT_STEPS,
         options.target.weight_bits,
         told=lambda _: told(),
+        symmetric=options.target.symmetric_activations,
     )
     prepared.encodings.layers, prepared.encodings.tensors = refined.layers, refined.tensors
 

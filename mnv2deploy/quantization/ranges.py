@@ -46,7 +46,6 @@ def by_mse(histogram: Histogram, write: Write) -> Range:
 
     A coarse search over both ends, then finer ones around the best.
     """
-    values = _centres(histogram)
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
     best, least = (low, high), math.inf
     reach = 0.5
@@ -55,7 +54,7 @@ def by_mse(histogram: Histogram, write: Write) -> Range:
         for down in np.linspace(-reach, reach, 11):
             for up in np.linspace(-reach, reach, 11):
                 trial = (float(np.clip(centre[0] - down * low, low, 0)), float(np.clip(centre[1] + up * high, 0, high)))
-                if trial[0] < trial[1] and (error := _squared_error(values, histogram.counts, write(*trial))) < least:
+                if trial[0] < trial[1] and (error := squared_error(histogram, write(*trial))) < least:
                     least, best = error, trial
         reach /= 5
     return best
@@ -140,11 +139,12 @@ def encode_tensors(
     return found
 
 
-def _squared_error(values: NDArray[np.float64], counts: NDArray[np.int64], encoding: Encoding) -> float:
-    """The sum of squared errors: of a value inside the range a rounding's mean, of one outside what is cut off."""
+def squared_error(histogram: Histogram, encoding: Encoding) -> float:
+    """The sum of squared errors: of a value inside the range a rounding's mean, of one outside what is cut off too."""
+    values = _centres(histogram)
     held = np.clip(values, encoding.low, encoding.high)
     beyond = np.where(held == values, encoding.scale**2 / 12, np.square(values - held) + encoding.scale**2 / 12)
-    return float((counts * beyond).sum())
+    return float((histogram.counts * beyond).sum())
 
 
 def _divergence(values: NDArray[np.float64], counts: NDArray[np.float64], encoding: Encoding) -> float:

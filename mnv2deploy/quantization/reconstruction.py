@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.quantization import qdq, rounding
-from mnv2deploy.quantization.encodings import Encodings, LayerEncoding
+from mnv2deploy.quantization.encodings import Encodings, LayerEncoding, quantize
 from mnv2deploy.quantization.graph import Floats, Graph, Step
 from mnv2deploy.quantization.observation import open_graph
 
@@ -116,7 +116,11 @@ def _gather(graph: Graph, encodings: Encodings, layer: Step, inputs: Iterable[Fl
     random = np.random.default_rng(0)
     for tensor in inputs:
         wanted = float_session.run(None, {graph.input: tensor})[0]
-        found = quantized_session.run(None, {graph.input: tensor}) if quantized_session else [tensor]
+        found = (
+            quantized_session.run(None, {graph.input: tensor})
+            if quantized_session
+            else [quantize(tensor, encodings.tensors[graph.input])]
+        )
         if stream:
             wanted = wanted - found[1]
         _add(moments, layer, found[0], wanted, random)

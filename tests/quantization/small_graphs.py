@@ -10,7 +10,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mnv2deploy.quantization.encodings import Encoding, Encodings
 from mnv2deploy.quantization.graph import Graph, read_graph
 
 Array = NDArray[Any]
@@ -19,7 +18,7 @@ Array = NDArray[Any]
 class Builder:
     """Appends nodes; each method returns the name of the tensor it makes."""
 
-    def __init__(self, shape: tuple[int, ...] = (1, 2, 6, 6), opset: int = 18) -> None:
+    def __init__(self, shape: tuple[int | str, ...] = (1, 2, 6, 6), opset: int = 18) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.shape = shape
@@ -64,11 +63,6 @@ def inputs_of(graph: Graph, count: int, seed: int = 0, spread: float = 1.0) -> l
     """Random inputs of a graph."""
     random = np.random.default_rng(seed)
     return [random.normal(0, spread, graph.input_shape).astype(np.float32) for _ in range(count)]
-
-
-def exact_input(graph: Graph) -> Encodings:
-    """Encodings so fine that the input is as good as exact, and nothing else."""
-    return Encodings({graph.input: Encoding(1e-6, 0, "uint8")})
 
 
 def tensors_once(tensors: list[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

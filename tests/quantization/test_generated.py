@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def slope(image: np.ndarray) -> float:
     power = np.abs(np.fft.fft2((image[:size, :size] - image[:size, :size].mean()) * window * window[:, None])) ** 2
     frequency = np.hypot(np.fft.fftfreq(size), np.fft.fftfreq(size)[:, None])
     bands = np.geomspace(4 / size, 0.35, 9)
-    held = [power[(frequency >= a) & (frequency < b)].mean() for a, b in zip(bands[:-1], bands[1:], strict=True)]
+    held = [power[(frequency >= a) & (frequency < b)].mean() for a, b in itertools.pairwise(bands)]
     return float(-np.polyfit(np.log(np.sqrt(bands[:-1] * bands[1:])), np.log(held), 1)[0] / 2)
 
 

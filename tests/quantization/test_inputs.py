@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from mnv2deploy.contract import METADATA_KEY, Contract, parse_contract
-from mnv2deploy.quantization.inputs import Inputs, byte_contract, count_of, evenly
+from mnv2deploy.quantization.inputs import Inputs, byte_contract, evenly
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.preprocessing import prepare
 
@@ -81,13 +81,15 @@ def test_a_contract_of_bytes_only_resizes(artifacts: dict[str, Path]) -> None:
     assert parse_contract(found.to_json(), "bytes") == found
 
 
-@pytest.mark.parametrize(
-    ("pad", "whole"), [(None, None), (127.5, 128.0), (126.5, 126.0), (-3.0, 0.0), (300.0, 255.0), (0.0, 0.0)]
-)
-def test_padding_becomes_a_byte(pad: float | None, whole: float | None, artifacts: dict[str, Path]) -> None:
+@pytest.mark.parametrize(("pad", "whole"), [(127.5, 128.0), (126.5, 126.0), (-3.0, 0.0), (300.0, 255.0), (0.0, 0.0)])
+def test_padding_becomes_a_byte(pad: float, whole: float, artifacts: dict[str, Path]) -> None:
     contract = contract_of(artifacts["deeplabv3-voc"])
     contract = dataclasses.replace(contract, preprocessing=dataclasses.replace(contract.preprocessing, pad_value=pad))
     assert byte_contract(contract).preprocessing.pad_value == whole
+
+
+def test_where_nothing_is_padded_nothing_is_in_bytes(artifacts: dict[str, Path]) -> None:
+    assert byte_contract(contract_of(artifacts["mobilenet-v2"])).preprocessing.pad_value is None
 
 
 def test_pictures_are_chosen_at_equal_distances() -> None:
@@ -98,8 +100,3 @@ def test_pictures_are_chosen_at_equal_distances() -> None:
     chosen = evenly(paths, 7)
     assert len(set(chosen)) == 7
     assert chosen == sorted(chosen, key=paths.index)
-
-
-def test_how_many_there_are_is_told_where_it_is_known() -> None:
-    assert count_of([np.zeros(1, np.float32)] * 3) == 3
-    assert count_of(iter([np.zeros(1, np.float32)])) == 0

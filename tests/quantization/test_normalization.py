@@ -64,7 +64,9 @@ def test_no_other_zero_point_errs_less_at_the_border(seed: int, preprocessing: P
 
 
 @pytest.mark.parametrize(("mean", "zero_point"), [((-20.0,) * 3, 0), ((400.0,) * 3, 255), ((127.5,) * 3, 128)])
-def test_the_zero_point_is_a_byte(mean: tuple[float, float, float], zero_point: int, preprocessing: Preprocessing) -> None:
+def test_the_zero_point_is_a_byte(
+    mean: tuple[float, float, float], zero_point: int, preprocessing: Preprocessing
+) -> None:
     found = fold_normalization(network(0), dataclasses.replace(preprocessing, mean=mean))
     assert found == Encoding(1.0, zero_point, "uint8")
 

@@ -86,8 +86,8 @@ def test_no_range_of_a_brute_search_errs_much_less_than_that_of_mse(kind: str) -
     assert found <= squared_error(values, values.min(), values.max()) * 1.001
 
 
-def test_mse_cuts_outliers_off_and_minmax_does_not() -> None:
-    values = samples("outliers")
+def test_mse_cuts_outliers_off_where_that_errs_less() -> None:
+    values = samples("outliers", size=1_000_000)
     low, high = by_mse(count(values), write)
     assert -15 < low < -3
     assert 3 < high < 25
@@ -125,8 +125,6 @@ def test_entropy_finds_the_range_that_a_count_bin_by_bin_finds(kind: str) -> Non
     distances = [divergence(counts, values, write(*trial)) for trial in trials]
     found = by_entropy(histogram, write)
     assert divergence(counts, values, write(*found)) == pytest.approx(min(distances), abs=1e-12)
-    if kind == "outliers":
-        assert found[1] < 0.5 * histogram.high
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,47 +8,15 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from byte_inputs import QUANTIZATION
-from verdicts import METRIC, a_verdict
+from verdicts import METRIC, a_contract, a_verdict
 
 from mnv2deploy.cli.quantization_report import verdict_report
-from mnv2deploy.contract import (
-    ClassificationDecoding,
-    Contract,
-    Input,
-    Label,
-    Output,
-    Preprocessing,
-    Provenance,
-)
 from mnv2deploy.errors import UsageError
 from mnv2deploy.quantization.report import render, write_report
 from mnv2deploy.quantization.verdict import conclusion, judge
 from mnv2deploy.quantization.verdict_document import HEADER, to_document, to_rows
 
 VOID = {"meta", "br", "rect", "line"}
-
-
-def a_contract(model: str = "mobilenet <b>") -> Contract:
-    return Contract(
-        input=Input(name="image", layout="NHWC", dtype="uint8", height=16, width=16),
-        preprocessing=Preprocessing(
-            resize="stretch", interpolation="bilinear", colour="rgb", mean=(0, 0, 0), std=(1, 1, 1)
-        ),
-        outputs=(Output(name="logits", meaning="class_logits"),),
-        decoding=ClassificationDecoding(activation="softmax", top=1),
-        labels=(Label(name="cat", class_id=0, column=0),),
-        provenance=Provenance(
-            model=model,
-            source="file:x",
-            weights_sha256=(),
-            licence="MIT",
-            tools=(),
-            opset=18,
-            minimum_onnxruntime="1.17",
-            quantization=QUANTIZATION,
-        ),
-    )
 
 
 class Page(HTMLParser):
@@ -141,9 +109,10 @@ def test_every_layer_has_a_row_with_its_numbers(page):
 def test_bars_are_as_long_as_their_numbers():
     rows = render(VERDICT, a_contract()).split('id="layers"')[1].split("<tr>")[2:]
     bars = [
-        [(style, float(x), float(width)) for style, x, width in re.findall(
-            r'<rect class="(\w+)" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', row
-        )]
+        [
+            (style, float(x), float(width))
+            for style, x, width in re.findall(r'<rect class="(\w+)" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', row)
+        ]
         for row in rows
     ]
     assert bars[0][0] == ("bar", 0, 240)  # 31.24 dB, the best that is finite

@@ -88,7 +88,7 @@ def test_the_arguments_stay_as_they_were() -> None:
     moments = moments_of(inputs)
     held = [weight.copy(), scales.copy(), moments.copy()]
     round_in_order(weight, scales, moments, 127)
-    scales_of(weight, np.diagonal(moments, axis1=1, axis2=2), 127)
+    scales_of(weight, 127)
     for before, after in zip(held, (weight, scales, moments), strict=True):
         np.testing.assert_array_equal(before, after)
 
@@ -103,34 +103,18 @@ def test_channels_that_never_fire_are_rounded_all_the_same() -> None:
     np.testing.assert_array_equal(whole[1, :, 4], round_nearest(weight, scales, 7)[1, :, 4])
 
 
-@pytest.mark.parametrize("greatest", [127, 63, 7])
-def test_searched_scales_err_no_more_than_those_that_reach_the_greatest_weight(greatest: int) -> None:
-    weight, _, inputs = layer(5, outputs=8)
-    importance = np.square(inputs).mean(1)
-    reach = np.abs(weight).max(-1) / greatest
-
-    def error(scales: Array) -> Array:
-        whole = round_nearest(weight, scales, greatest)
-        return (np.square(whole * scales[..., None] - weight) * importance[:, None]).sum(-1)
-
-    found = scales_of(weight, importance, greatest)
-    assert found.shape == (2, 8)
-    assert (error(found) <= error(reach)).all()
-    assert (error(found) < error(reach)).any()
-    for share in np.linspace(0.7, 1, 31):
-        assert (error(found) <= error(reach * share) * (1 + 1e-9)).all()
-
-
-def test_what_matters_little_may_be_cut_off() -> None:
-    weight = np.concatenate([np.full((1, 1, 1), 1.3), np.linspace(-0.99, 0.99, 200).reshape(1, 1, -1)], 2)
-    importance = np.ones((1, 201))
-    importance[0, 0] = 1e-6
-    assert scales_of(weight, importance, 7)[0, 0] < 0.85 * 1.3 / 7
-    importance[0, 0] = 1e6
-    assert scales_of(weight, importance, 7)[0, 0] == pytest.approx(1.3 / 7)
+@pytest.mark.parametrize("greatest", [127, 63])
+def test_the_greatest_weight_of_a_row_is_the_greatest_whole_number(greatest: int) -> None:
+    weight, _, _ = layer(5)
+    scales = scales_of(weight, greatest)
+    assert scales.shape == (2, 4)
+    np.testing.assert_array_equal(scales, scales.astype(np.float32))  # as they are written
+    whole = round_nearest(weight, scales, greatest)
+    np.testing.assert_array_equal(np.abs(whole).max(-1), np.full((2, 4), greatest))
+    assert np.abs(whole * scales[..., None] - weight).max() <= scales.max() / 2 * (1 + 1e-5)
 
 
 def test_rows_of_zeros_have_a_scale() -> None:
-    scales = scales_of(np.zeros((1, 2, 3)), np.ones((1, 3)), 127)
+    scales = scales_of(np.zeros((1, 2, 3)), 127)
     assert (scales > 0).all()
     np.testing.assert_array_equal(round_nearest(np.zeros((1, 2, 3)), scales, 127), np.zeros((1, 2, 3)))

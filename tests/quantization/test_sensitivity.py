@@ -12,8 +12,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from quantized_networks import encode, simulate, tiny_graph
+from verdicts import a_contract
 
-from mnv2deploy.contract import METADATA_KEY, Label, Output, parse_contract
+from mnv2deploy.contract import METADATA_KEY, Input, Label, Output
 from mnv2deploy.quantization.encodings import Encodings
 from mnv2deploy.quantization.graph import Graph
 from mnv2deploy.quantization.sensitivity import measure_sensitivity, round_to_nearest, worst_layers
@@ -115,7 +116,7 @@ def test_the_plot_is_the_same_every_time_and_names_every_layer(graph, encodings,
 
 
 @pytest.fixture(scope="module")
-def tiny_artifact(artifacts, tmp_path_factory) -> Path:
+def tiny_artifact(tmp_path_factory) -> Path:
     """Three layers, with a contract."""
     random = np.random.default_rng(3)
     shapes = {"w1": (8, 3, 3, 3), "b1": (8,), "w2": (8, 8, 1, 1), "b2": (8,), "w3": (4, 8), "b3": (4,)}
@@ -140,11 +141,12 @@ def tiny_artifact(artifacts, tmp_path_factory) -> Path:
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    contract = parse_contract(onnx.load(artifacts["mobilenet-v2"]).metadata_props[0].value, "")
+    contract = a_contract()
     contract = dataclasses.replace(
         contract,
-        input=dataclasses.replace(contract.input, name="image", height=32, width=32),
-        preprocessing=dataclasses.replace(contract.preprocessing, shorter_side=32),
+        input=Input(name="image", layout="NCHW", dtype="float32", height=32, width=32),
+        preprocessing=dataclasses.replace(contract.preprocessing, mean=(127.5,) * 3, std=(127.5,) * 3),
+        provenance=dataclasses.replace(contract.provenance, quantization=None),
         outputs=(Output(name="class_logits", meaning="class_logits"),),
         labels=tuple(Label(name=str(index), class_id=index, column=index) for index in range(4)),
     )

@@ -45,7 +45,11 @@ def test_gates_fail_with_a_sentence_each(verdict, max_drop, min_speedup, said):
 @pytest.mark.parametrize(
     ("verdict", "worth", "said"),
     [
-        (a_verdict(), True, "Worth shipping: 3.6 MB instead of 14.0, 2.4 times as fast, 97.8 % of the answers the same."),
+        (
+            a_verdict(),
+            True,
+            "Worth shipping: 3.6 MB instead of 14.0, 2.4 times as fast, 97.8 % of the answers the same.",
+        ),
         (a_verdict(metric=METRIC), True, "84.3 % top-1 instead of 85.0, which these pictures cannot tell apart."),
         (
             a_verdict(speedup=0.8),

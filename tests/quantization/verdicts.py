@@ -6,6 +6,17 @@ import dataclasses
 import math
 from typing import Any
 
+from byte_inputs import QUANTIZATION
+
+from mnv2deploy.contract import (
+    ClassificationDecoding,
+    Contract,
+    Input,
+    Label,
+    Output,
+    Preprocessing,
+    Provenance,
+)
 from mnv2deploy.evaluation.answers import Failure
 from mnv2deploy.quantization.agreement import AnswerComparison
 from mnv2deploy.quantization.comparison import LayerComparison
@@ -59,3 +70,25 @@ def a_verdict(
         ),
     )
     return dataclasses.replace(verdict, **values)
+
+
+def a_contract(model: str = "mobilenet <b>") -> Contract:
+    return Contract(
+        input=Input(name="image", layout="NHWC", dtype="uint8", height=16, width=16),
+        preprocessing=Preprocessing(
+            resize="stretch", interpolation="bilinear", colour="rgb", mean=(0, 0, 0), std=(1, 1, 1)
+        ),
+        outputs=(Output(name="logits", meaning="class_logits"),),
+        decoding=ClassificationDecoding(activation="softmax", top=1),
+        labels=(Label(name="cat", class_id=0, column=0),),
+        provenance=Provenance(
+            model=model,
+            source="file:x",
+            weights_sha256=(),
+            licence="MIT",
+            tools=(),
+            opset=18,
+            minimum_onnxruntime="1.17",
+            quantization=QUANTIZATION,
+        ),
+    )
