@@ -116,6 +116,7 @@ def evaluate(
 
 
 def check_tasks(sessions: Sequence[Session], path: Path, format_name: str, task: str) -> None:
+    """Raises ModelError where the labels are for another task than a model's."""
     for session in sessions:
         if session.contract.task != task:
             raise ModelError(

@@ -31,7 +31,7 @@ def write(graph: Graph, encodings: Encodings, *, picture_bytes: bool, float_bias
             input; otherwise it is float32 as the graph's.
         float_biases: Whether biases are float32 constants, as TensorRT wants them, and not int32 to be dequantized.
     """
-    return Writer(graph, encodings).write(picture_bytes)
+    return Writer(graph, encodings, float_biases=float_biases).write(picture_bytes)
 
 
 class Writer:
@@ -41,14 +41,14 @@ class Writer:
         whole: The eight-bit form of each tensor that has one, by the tensor's name.
     """
 
-    def __init__(self, graph: Graph, encodings: Encodings) -> None:
+    def __init__(self, graph: Graph, encodings: Encodings, *, float_biases: bool = False) -> None:
         self.graph = graph
         self.encodings = encodings
+        self._float_biases = float_biases
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.whole: dict[str, str] = {}
         self._dequantized: set[str] = set()
-        self.float_biases = False
 
     def write(self, picture_bytes: bool) -> onnx.ModelProto:
         """The model; `write` says what ``picture_bytes`` means."""
@@ -125,7 +125,7 @@ class Writer:
         """Weight and bias, dequantized."""
         weight, bias = f"{step.name}.weight", f"{step.name}.bias"
         self._dequantize_parameter(weight, self._weight(step, layer))
-        if self.float_biases:
+        if self._float_biases:
             self._constant(bias, layer.bias.astype(np.float32))
         else:
             self._dequantize_parameter(bias, self._bias(step, layer))

@@ -23,7 +23,7 @@ from mnv2deploy.quantization.encodings import Encoding, Encodings, LayerEncoding
 from mnv2deploy.quantization.graph import MOVEMENT, Floats, Graph, Step
 
 # Of 1000 logits ten decide the first answer; their differences count beside the error of all.
-_CONTESTANTS, _CONTEST_WEIGHT = 10, 0.3
+_CONTESTANTS, _CONTEST_WEIGHT = 5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
