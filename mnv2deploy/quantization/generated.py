@@ -6,7 +6,8 @@ networks learn to see from them: Baradad et al. 2021, arXiv 2106.05963).
 
 MobileNetV2 in eight bits, its ranges (minmax) from 48 pictures, answers 150 photos with an SQNR of 15.7 dB where these
 pictures are leaves, 14.7 dB leaves and 1/f noise by half, 5.0 dB 1/f noise, 2.4 dB uniform noise and 20.1 dB photos.
-What leaves lack is the features that only things excite: ranges from them want a margin.
+What leaves lack is the features that only things excite. Ranges from them want a margin: with extents doubled before
+equalization and ranges half as wide again after it, 18.9 dB (96 pictures: 19.5).
 """
 
 from __future__ import annotations

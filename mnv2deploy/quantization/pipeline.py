@@ -30,7 +30,7 @@ from mnv2deploy.quantization.reconstruction import Reconstruction, reconstruct
 from mnv2deploy.quantization.targets import Target
 
 PROFILES = ("fast", "balanced", "best")
-REFINEMENT_STEPS = 400
+REFINEMENT_STEPS = 700
 # Layer by layer, each picture is run as often as there are layers: so many pictures are enough to round weights with.
 _FAST_PICTURES, _BALANCED_PICTURES = 24, 96
 

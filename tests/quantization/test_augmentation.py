@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnv2deploy.quantization import augmentation
 from mnv2deploy.quantization.augmentation import augmented, crop
 from mnv2deploy.runtime import images
 
@@ -19,11 +20,18 @@ def numbered(height: int, width: int) -> np.ndarray:
     return np.stack([rows, columns, (rows + columns) % 256], 2).astype(np.uint8)
 
 
+def placed(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A crop in the colours of the picture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augmentation, "_MOST_CHANGE", 0.0)
+        return crop(image, random)
+
+
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 10**6))
 def test_a_crop_is_a_part_of_the_picture_or_its_mirror_image(height: int, width: int, seed: int) -> None:
     image = numbered(height, width)
-    found = crop(image, np.random.default_rng(seed))
+    found = placed(image, np.random.default_rng(seed))
     assert found.dtype == np.uint8
     assert found.flags.c_contiguous
     rows, columns = found.shape[:2]
@@ -35,11 +43,11 @@ def test_a_crop_is_a_part_of_the_picture_or_its_mirror_image(height: int, width:
 
 def test_crops_keep_most_of_a_picture_in_shape_and_mirror_half() -> None:
     random = np.random.default_rng(0)
-    found = [crop(numbered(200, 150), random) for _ in range(300)]
+    found = [placed(numbered(200, 150), random) for _ in range(300)]
     areas = np.array([part.shape[0] * part.shape[1] / (200 * 150) for part in found])
     stretches = np.array([part.shape[0] / part.shape[1] * 150 / 200 for part in found])
-    assert areas.min() > 0.39
-    assert areas.min() < 0.45
+    assert areas.min() > 0.49
+    assert areas.min() < 0.55
     assert areas.max() > 0.95
     assert stretches.min() > 1 / 1.27
     assert stretches.max() < 1.27
@@ -49,6 +57,22 @@ def test_crops_keep_most_of_a_picture_in_shape_and_mirror_half() -> None:
     # every side of the picture is seen
     assert {int(part[..., 0].min()) for part in found} >= {0, 10, 20}
     assert max(int(part[..., 0].max()) for part in found) == 199
+
+
+def test_colours_change_a_little_and_alike_everywhere() -> None:
+    image = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
+    mean = []
+    for seed in range(40):
+        there = placed(image, np.random.default_rng(seed))
+        found = crop(image, np.random.default_rng(seed))
+        assert found.shape == there.shape
+        change = found.astype(int) - there
+        assert np.abs(change).max() <= 26  # a tenth of half the range in contrast, and as much in brightness
+        mean.append(change.mean())
+        for channel in range(3):  # a brighter value never comes out the darker
+            order = np.argsort(there[..., channel], axis=None)
+            assert (np.diff(found[..., channel].ravel()[order].astype(int)) >= 0).all()
+    assert np.std(mean) > 3
 
 
 @pytest.fixture
