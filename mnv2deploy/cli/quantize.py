@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from mnv2deploy.quantization.verdict import Verdict
 
 
+_DATA_FREE = (
+    "No picture was calibrated with. The models of the catalog lose 1 to 4 dB of SQNR by that (docs/quantization.md); "
+    "what this one loses against float32 is below."
+)
+
+
 def quantize(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A float artifact, or a model of the catalog.")],
     calib: Annotated[
@@ -97,7 +103,13 @@ def quantize(
     from mnv2deploy.files import make_folder
 
     options = check_options(
-        target=target, method=method, profile=profile, format_name=format_name, exclude=exclude or [], seed=seed
+        target=target,
+        method=method,
+        profile=profile,
+        format_name=format_name,
+        exclude=exclude or [],
+        seed=seed,
+        margins=data_free,
     )
     source = find_artifact(model, offline=offline, quiet=quiet)
     destination = default_output(model, source, output)
@@ -151,6 +163,8 @@ def _print(path: Path, quantized: Quantized, verdict: Verdict, failures: list[st
         f"{made.target}: {made.activations} activations, {made.weights} weights, {made.format}; "
         f"{made.profile} on {made.calibration_pictures} pictures of {made.calibration}"
     )
+    if made.calibration == "data-free":
+        typer.echo(_DATA_FREE)
     for name in made.float_layers:
         typer.echo(f"{name} stays in float32: {_why(quantized, name)}")
     typer.echo("")

@@ -43,7 +43,7 @@ class Pictures:
 
 
 def check_options(
-    *, target: str, method: str, profile: str, format_name: str, exclude: Sequence[str], seed: int
+    *, target: str, method: str, profile: str, format_name: str, exclude: Sequence[str], seed: int, margins: bool
 ) -> Options:
     """The options, checked before anything is loaded or downloaded.
 
@@ -72,6 +72,7 @@ def check_options(
         profile=profile,
         exclude=tuple(exclude),
         seed=seed,
+        margins=margins,
     )
 
 

@@ -30,6 +30,10 @@ class Extent:
     high: Floats
     power: NDArray[np.float64]
 
+    def widened(self, factor: float) -> Extent:
+        """What values that are so many times greater would have shown."""
+        return Extent(self.low * np.float32(factor), self.high * np.float32(factor), self.power * factor**2)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:

@@ -106,6 +106,7 @@ def encode_tensors(
     histograms: Mapping[str, Histogram] | None,
     method: str,
     target: Target,
+    margin: float = 1.0,
 ) -> dict[str, Encoding]:
     """The encoding of every tensor.
 
@@ -118,6 +119,7 @@ def encode_tensors(
         histograms: Of all of them, where the method counts.
         method: One of `METHODS`.
         target: Says the type, and whether zero is in the middle.
+        margin: What the chosen ranges are multiplied by.
     """
 
     def write(low: float, high: float) -> Encoding:
@@ -132,7 +134,7 @@ def encode_tensors(
         extent = extents[name]
         bounds = float(extent.low.min()), float(extent.high.max())
         histogram = histograms[name] if histograms else Histogram(*bounds, np.zeros(0, np.int64), 0)
-        low, high = METHODS[method].choose(histogram, write)
+        low, high = (margin * end for end in METHODS[method].choose(histogram, write))
         if step is not None and step.ceiling is not None:
             low, high = 0.0, min(high, step.ceiling)
         found[name] = write(low, high)

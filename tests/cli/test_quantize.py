@@ -122,3 +122,17 @@ def test_what_is_quantized_is_not_quantized_again(quantized, cli):
     done = cli("quantize", folder / "int8.onnx", "--calib", "imagenet-20")
     assert done.returncode == 4
     assert "quantized already" in done.stderr
+
+
+def test_without_any_picture_it_says_what_that_costs(artifacts, tmp_path, cli):
+    done = cli(
+        *("quantize", artifacts["mobilenet-v2"], "--data-free", "--profile", "fast", "--verify", "imagenet-20"),
+        *("-o", tmp_path / "free.onnx", "--exclude", "backbone.blocks.1?.expand.conv"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "No picture was calibrated with" in done.stdout
+    assert "backbone.blocks.16.expand.conv stays in float32: excluded" in done.stdout
+    same = float(re.search(r"same classes, %\s+([\d.]+)", done.stdout)[1])
+    assert same >= 70
+    made = Session(tmp_path / "free.onnx").contract.provenance.quantization
+    assert (made.calibration, made.calibration_sha256, len(made.float_layers)) == ("data-free", None, 7)
