@@ -168,7 +168,8 @@ def choose_pictures(
 def _hold_back(found: CalibrationSet) -> tuple[list[Path], list[Path]]:
     """Every fifth picture, so that what is measured was not calibrated with."""
     held = list(found.pictures[_EVERY - 1 :: _EVERY])[:_MOST_HELD_BACK]
-    return [path for path in found.pictures if path not in set(held)], held
+    apart = set(held)
+    return [path for path in found.pictures if path not in apart], held
 
 
 def _shared(pictures: Sequence[Path], compared: Sequence[Path]) -> int:
