@@ -64,11 +64,14 @@ def by_entropy(histogram: Histogram, write: Write) -> Range:
     """The range whose rounded values are distributed most like the values.
 
     Migacz 2017, "8-bit inference with TensorRT". Both ends are drawn in alike; the distance is Kullback and Leibler's,
-    of the values cut at the ends from the same spread evenly over the bins that each whole number stands for.
+    of the values cut at the ends from the same spread evenly over the bins that each whole number stands for. Exact
+    zeros, half of what a ReLU makes, are left out: that spike alone would draw every range in.
     """
-    counts = _with_zeros(histogram)
+    counts = histogram.counts.astype(np.float64)
     values = _centres(histogram)
     best, least = (histogram.low, histogram.high), math.inf
+    if not counts.any():
+        return best
     for share in np.linspace(1.0, 0.25, 76):
         trial = (histogram.low * share, histogram.high * share)
         distance = _divergence(values, counts, write(*trial))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -120,11 +121,17 @@ def test_entropy_finds_the_range_that_a_count_bin_by_bin_finds(kind: str) -> Non
     edges = np.linspace(histogram.low, histogram.high, 701)
     values = ((edges[1:] + edges[:-1]) / 2).tolist()
     counts = histogram.counts.tolist()
-    counts[int(np.argmin(np.abs(values)))] += histogram.zeros
     trials = [(histogram.low * share, histogram.high * share) for share in np.linspace(1, 0.25, 76)]
     distances = [divergence(counts, values, write(*trial)) for trial in trials]
     found = by_entropy(histogram, write)
     assert divergence(counts, values, write(*found)) == pytest.approx(min(distances), abs=1e-12)
+
+
+def test_entropy_does_not_mind_exact_zeros() -> None:
+    histogram = count(np.abs(samples("normal", size=30_000)))
+    with_zeros = dataclasses.replace(histogram, zeros=300_000)
+    assert by_entropy(with_zeros, write) == by_entropy(histogram, write)
+    assert by_entropy(with_zeros, write)[1] > 0.6 * histogram.high
 
 
 @pytest.mark.parametrize("method", METHODS)
