@@ -58,7 +58,11 @@ def _cache_path(model: str, card: Path) -> Path:
     from mnv2deploy import __version__
     from mnv2deploy.cache import cache_dir
 
-    key = hashlib.sha256(card.read_bytes() + __version__.encode()).hexdigest()[:12]
+    # What makes the graph is part of the name: an artifact of older code is not taken for one of this.
+    package = Path(__file__).parent.parent
+    makers = sorted(path for room in ("export", "networks") for path in (package / room).glob("*.py"))
+    made_by = b"".join(path.read_bytes() for path in makers)
+    key = hashlib.sha256(card.read_bytes() + __version__.encode() + made_by).hexdigest()[:12]
     return cache_dir() / "artifacts" / f"{model}-{key}.onnx"
 
 

@@ -25,10 +25,11 @@ def verdict_report(verdict: Verdict, failures: Sequence[str] = ()) -> str:
     from mnv2deploy.quantization.verdict_document import HEADER, to_rows
 
     speed, answers = verdict.speed, verdict.answers
-    reading = f"Times are medians on {speed.machine}; in brackets the quartiles of the rounds. The same: "
-    reading += f"{MEANINGS[answers.task]}."
+    reading = f"Times are medians on {speed.machine}; how many times as fast is the median of rounds in which both "
+    reading += f"took turns, in brackets their quartiles. The same: {MEANINGS[answers.task]}. A layer's SQNR holds the "
+    reading += "errors of all before it; 'mnv2deploy sensitivity' tells what each costs by itself."
     if speed.disturbed:
-        reading += " Other programs were busy meanwhile; ratios hold better than times."
+        reading += " Other programs were busy meanwhile, so the times are uncertain."
     if verdict.metric is not None and verdict.metric.certain is False:
         reading += " Where the difference is unclear, other pictures might as well show none, or the opposite."
     paragraphs = [reading, conclusion(verdict, failures)]

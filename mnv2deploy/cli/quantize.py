@@ -98,7 +98,7 @@ def quantize(
 
     from mnv2deploy.cli.artifact import find_artifact
     from mnv2deploy.cli.progress import terminal_progress
-    from mnv2deploy.cli.quantize_arguments import check_options, choose_pictures, default_output
+    from mnv2deploy.cli.quantize_arguments import check_gates, check_options, choose_pictures, default_output
     from mnv2deploy.cli.quiet import quiet_decoders
     from mnv2deploy.files import make_folder
 
@@ -111,6 +111,7 @@ def quantize(
         seed=seed,
         margins=data_free,
     )
+    check_gates(max_drop, min_speedup, options.target.name)
     source = find_artifact(model, offline=offline, quiet=quiet)
     destination = default_output(model, source, output)
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
@@ -143,7 +144,7 @@ def quantize(
     if json:
         from json import dumps
 
-        typer.echo(dumps(_document(destination, quantized, verdict, failures)))
+        typer.echo(dumps({**_document(destination, quantized, verdict, failures), "warnings": chosen.warnings}))
     elif not quiet:
         _print(destination, quantized, verdict, failures)
     if failures:
@@ -154,6 +155,7 @@ def quantize(
 
 def _print(path: Path, quantized: Quantized, verdict: Verdict, failures: list[str]) -> None:
     from mnv2deploy.cli.quantization_report import verdict_report
+    from mnv2deploy.cli.quantize_arguments import ELSEWHERE
 
     made = quantized.contract.provenance.quantization
     assert made is not None  # noqa: S101 - it was just written
@@ -169,6 +171,8 @@ def _print(path: Path, quantized: Quantized, verdict: Verdict, failures: list[st
         typer.echo(f"{name} stays in float32: {_why(quantized, name)}")
     typer.echo("")
     typer.echo(verdict_report(verdict, failures))
+    if made.target in ELSEWHERE:
+        typer.echo(f"\nThe times are onnxruntime's on this CPU; {made.target} was not measured.")
 
 
 def _why(quantized: Quantized, layer: str) -> str:

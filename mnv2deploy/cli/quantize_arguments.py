@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Held back of the calibration set where no other pictures are named: every fifth, and not more than a verdict needs.
 _EVERY, _MOST_HELD_BACK = 5, 50
+# Targets that onnxruntime's processor provider does not stand for.
+ELSEWHERE = ("openvino", "tensorrt", "qnn")
 # Answers are compared on so many of a labelled set.
 _MOST_COMPARED = 500
 
@@ -88,6 +90,16 @@ def require_quantization(profile: str = "fast") -> None:
         )
 
 
+def check_gates(max_drop: float | None, min_speedup: float | None, target: str) -> None:
+    """Raises UsageError unless the gates are numbers that can be met, and speed can be measured here."""
+    if max_drop is not None and not 0 <= max_drop <= 100:
+        raise UsageError(f"--max-drop {max_drop:g}: it should be percentage points from 0 to 100.")
+    if min_speedup is not None and not 0 < min_speedup < float("inf"):
+        raise UsageError(f"--min-speedup {min_speedup:g}: it should be a factor greater than 0.")
+    if min_speedup is not None and target in ELSEWHERE:
+        raise UsageError(f"--min-speedup is measured with onnxruntime on this CPU, which says nothing of {target}.")
+
+
 def default_output(model: str, source: Path, output: Path | None) -> Path:
     """Where the artifact goes: beside the float one, or into the working folder for a model of the catalog.
 
@@ -134,9 +146,12 @@ def choose_pictures(
         DownloadError: a recipe's photos cannot be had.
     """
     from mnv2deploy.calibration.find import find_set
+    from mnv2deploy.calibration.sets import hash_pictures
     from mnv2deploy.quantization.pipeline import CalibrationRecord
 
-    if (calib is None) == (not data_free):
+    if calib is not None and data_free:
+        raise UsageError("Give --calib or --data-free, not both: the one has pictures, the other does without.")
+    if calib is None and not data_free:
         raise UsageError(
             "Give --calib a folder of 100 or more pictures such as the model will see, or a recipe such as "
             "calib/wheel-photos.toml; or give --data-free instead, which needs no picture and is less accurate."
@@ -155,13 +170,15 @@ def choose_pictures(
         return Pictures(made, CalibrationRecord(name="data-free", sha256=None), compared, dataset)
     found = find_set(calib, offline=offline, progress=progress)
     pictures, warnings = list(found.pictures), list(found.warnings)
+    sha256 = found.sha256
     if not compared:
         pictures, compared = _hold_back(found)
+        sha256 = hash_pictures(pictures)
     elif both := _shared(pictures, compared):
         warnings.append(
             f"{both} of the pictures to measure on are among those calibrated with, so what is measured flatters."
         )
-    record = CalibrationRecord(name=found.name, sha256=found.sha256)
+    record = CalibrationRecord(name=found.name, sha256=sha256)
     return Pictures(pictures, record, compared, dataset, warnings, found.unreadable)
 
 

@@ -14,6 +14,8 @@ _LEAST_SPEEDUP = 1.05
 # Percentage points, where no --max-drop says what may be lost: of a metric, and of answers, of which most that change
 # were wrong or doubtful before.
 _MOST_METRIC_DROP, _MOST_ANSWER_DROP = 2.0, 10.0
+# Of fewer pictures the agreement says little: one answer of 20 is 5 points.
+_LEAST_PICTURES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,12 @@ def judge(verdict: Verdict, max_drop: float | None, min_speedup: float | None) -
         min_speedup: How many times as fast as float32 it must be; None asks nothing.
     """
     failures = []
+    pictures = verdict.answers.pictures if verdict.metric is None else verdict.metric.pictures
+    if max_drop is not None and max_drop < 100 / pictures and verdict.drop <= max_drop:
+        failures.append(
+            f"{pictures} pictures cannot show that no more than {max_drop:g} points are lost, when each is "
+            f"{100 / pictures:.2g}; measure on more with --verify or --eval."
+        )
     if max_drop is not None and not verdict.drop <= max_drop + 1e-9:
         points = f"{verdict.drop:.2f} points"
         failures.append(f"The {verdict.dropped} lost {points}, more than the {max_drop:g} of --max-drop.")
@@ -129,7 +137,12 @@ def judge(verdict: Verdict, max_drop: float | None, min_speedup: float | None) -
 
 def is_worth_shipping(verdict: Verdict, failures: Sequence[str] = ()) -> bool:
     """Whether it loses little, and is smaller or faster; ``failures`` are those of `judge`."""
-    return not failures and not _loses_much(verdict) and (verdict.speed.is_gain or verdict.size.ratio > 1)
+    return (
+        not failures
+        and not too_few(verdict)
+        and not _loses_much(verdict)
+        and (verdict.speed.is_gain or verdict.size.ratio > 1)
+    )
 
 
 def conclusion(verdict: Verdict, failures: Sequence[str] = ()) -> str:
@@ -149,13 +162,26 @@ def conclusion(verdict: Verdict, failures: Sequence[str] = ()) -> str:
         said = "; ".join(failure[0].lower() + failure[1:].rstrip(".") for failure in failures)
         # A gate may be about answers alone: that there is no gain is said all the same.
         return f"Not worth shipping: {said}" + ("." if speed.is_gain else f"; {slow}.")
+    if too_few(verdict):
+        return (
+            f"Nobody can tell yet whether it is worth shipping: {verdict.answers.pictures} pictures are too few to "
+            f"measure answers on; give {_LEAST_PICTURES} or more with --verify, or labelled ones with --eval."
+        )
     if _loses_much(verdict):
         return f"Not worth shipping: only {_answers(verdict)}" + ("." if speed.is_gain else f"; {slow}.")
     if speed.is_gain:
-        return f"Worth shipping: {size}, {speed.speedup:.1f} times as fast, {_answers(verdict)}."
+        times = f"{speed.speedup:.1f} times as fast"
+        if speed.disturbed:
+            times = f"faster (measured {times}, while other programs were busy)"
+        return f"Worth shipping: {size}, {times}, {_answers(verdict)}."
     if verdict.size.ratio > 1:
         return f"Worth shipping for its size alone: {slow}; it has {size}, {_answers(verdict)}."
     return f"Not worth shipping: {slow}, and it has {size}."
+
+
+def too_few(verdict: Verdict) -> bool:
+    """Whether it was measured on too few pictures to say anything."""
+    return verdict.metric is None and verdict.answers.pictures < _LEAST_PICTURES
 
 
 def _loses_much(verdict: Verdict) -> bool:

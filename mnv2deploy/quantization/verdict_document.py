@@ -28,7 +28,7 @@ def to_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     faster = f"{speed.speedup:.2f} times as fast ({low:.2f} to {high:.2f})"
     rows.append(("time, ms, 1 thread", f"{speed.float_ms:.2f}", f"{speed.quantized_ms:.2f}", faster))
     for place, layer in enumerate(worst_layers(verdict.layers, _WORST)):
-        title = "worst layers, SQNR in dB" if place == 0 else ""
+        title = "least SQNR of layers so far, dB" if place == 0 else ""
         rows.append((title, "", decibels(layer.sqnr), layer.name if layer.quantized else f"{layer.name} (float32)"))
     return rows
 

@@ -92,7 +92,10 @@ def test_a_gate_it_fails_leaves_no_artifact(artifacts, tmp_path, cli):
     ("options", "code", "words"),
     [
         ([], 2, "Give --calib a folder"),
-        (["--calib", "x", "--data-free"], 2, "Give --calib a folder"),
+        (["--calib", "x", "--data-free"], 2, "not both"),
+        (["--calib", "sample-photos", "--max-drop", "-1"], 2, "--max-drop -1"),
+        (["--calib", "sample-photos", "--min-speedup", "nan"], 2, "--min-speedup nan"),
+        (["--calib", "sample-photos", "--target", "qnn", "--min-speedup", "2"], 2, "says nothing of qnn"),
         (["--calib", "nowhere"], 2, "nowhere"),
         (["--calib", "sample-photos", "--target", "toaster"], 2, "toaster"),
         (["--calib", "sample-photos", "--target", "tensorrt", "--format", "qoperator"], 2, "reads the format qdq"),
