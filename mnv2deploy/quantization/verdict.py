@@ -120,11 +120,10 @@ def judge(verdict: Verdict, max_drop: float | None, min_speedup: float | None) -
         min_speedup: How many times as fast as float32 it must be; None asks nothing.
     """
     failures = []
-    pictures = verdict.answers.pictures if verdict.metric is None else verdict.metric.pictures
-    if max_drop is not None and max_drop < 100 / pictures and verdict.drop <= max_drop:
+    if max_drop is not None and too_few(verdict):
         failures.append(
-            f"{pictures} pictures cannot show that no more than {max_drop:g} points are lost, when each is "
-            f"{100 / pictures:.2g}; measure on more with --verify or --eval."
+            f"{verdict.answers.pictures} pictures are too few for --max-drop; give {_LEAST_PICTURES} or more with "
+            "--verify, or labelled ones with --eval."
         )
     if max_drop is not None and not verdict.drop <= max_drop + 1e-9:
         points = f"{verdict.drop:.2f} points"

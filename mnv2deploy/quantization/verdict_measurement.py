@@ -39,7 +39,7 @@ def read_metric(evaluation: Evaluation) -> Metric:
     )
 
 
-def measure_speed(floats: Path, quantized: Path, *, seconds: float = 3.0, progress: Progress = SILENT) -> Speed:
+def measure_speed(floats: Path, quantized: Path, *, seconds: float = 2.0, progress: Progress = SILENT) -> Speed:
     """Times both networks in rounds in which both have a turn, see `benchmark`.
 
     Args:

@@ -7,6 +7,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from mnv2deploy.calibration.sets import hash_pictures
+from mnv2deploy.cli.quantize_arguments import choose_pictures
+from mnv2deploy.progress import SILENT
 from mnv2deploy.runtime.session import Session
 
 
@@ -61,31 +64,44 @@ def test_json_and_the_page_give_the_same_numbers(quantized):
     assert printed["size"]["ratio"] > 3
 
 
-def test_the_same_options_give_the_same_bytes(quantized, artifacts, tmp_path, cli):
+def test_the_same_options_give_the_same_bytes_and_a_gate_it_fails_leaves_no_artifact(
+    quantized, artifacts, tmp_path, cli
+):
     _, printed = quantized
     done = cli(
         *("quantize", artifacts["mobilenet-v2"], "--calib", "imagenet-20", "--profile", "fast"),
-        *("-o", tmp_path / "again.onnx", "--min-speedup", "0.01", "--max-drop", "100", "--quiet", "--offline"),
+        *("-o", tmp_path / "again.onnx", "--min-speedup", "50", "--json", "--offline"),
         OMP_NUM_THREADS="1",
         PYTHONHASHSEED="7",
     )
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert Session(tmp_path / "again.onnx").contract.provenance.quantization
-    import hashlib
-
-    assert hashlib.sha256((tmp_path / "again.onnx").read_bytes()).hexdigest() == printed["sha256"]
-
-
-def test_a_gate_it_fails_leaves_no_artifact(artifacts, tmp_path, cli):
-    done = cli(
-        *("quantize", artifacts["mobilenet-v2"], "--calib", "sample-photos", "--profile", "fast"),
-        *("--verify", "sample-photos", "-o", tmp_path / "slow.onnx", "--min-speedup", "50"),
-    )
     assert done.returncode == 5
     assert "less than the 50 of --min-speedup" in done.stderr
-    assert "flatters" in done.stderr  # measured on what it was calibrated with
-    assert "only 5 different" in done.stderr
+    again = json.loads(done.stdout.splitlines()[0])
+    assert (again["sha256"], again["path"]) == (printed["sha256"], None)
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_serve_twice_or_are_few_are_said(artifacts, tmp_path):
+    chosen = choose_pictures(
+        *("sample-photos", "sample-photos", None, artifacts["mobilenet-v2"], tmp_path),
+        data_free=False,
+        offline=False,
+        progress=SILENT,
+    )
+    assert any("flatters" in warning for warning in chosen.warnings)
+    assert any("only 5 different" in warning for warning in chosen.warnings)
+    assert len(chosen.calibration) == len(chosen.verification) == 5
+
+
+def test_pictures_held_back_are_no_part_of_the_hash(artifacts, tmp_path, photos):
+    chosen = choose_pictures(
+        *("sample-photos", None, None, artifacts["mobilenet-v2"], tmp_path),
+        data_free=False,
+        offline=False,
+        progress=SILENT,
+    )
+    assert (len(chosen.calibration), len(chosen.verification)) == (4, 1)
+    assert chosen.record.sha256 == hash_pictures(chosen.calibration)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from mnv2deploy.quantization.verdict_measurement import measure_size, measure_sp
         (a_verdict(metric=METRIC, agreement=0.1), 1, None, []),
         (a_verdict(metric=METRIC), 0.5, None, ["top-1 lost 0.70 points, more than the 0.5 of --max-drop"]),
         (a_verdict(metric=dataclasses.replace(METRIC, difference=0.01)), 0, None, []),  # a gain is no drop
+        (a_verdict(pictures=19), 5, None, ["19 pictures are too few for --max-drop"]),
         (a_verdict(speedup=float("nan")), None, 1, ["--min-speedup"]),  # what is no number passes no gate
         (a_verdict(agreement=float("nan")), 1, None, ["--max-drop"]),
     ],
@@ -59,6 +60,7 @@ def test_gates_fail_with_a_sentence_each(verdict, max_drop, min_speedup, said):
         ),
         (a_verdict(speedup=1.04), True, "int8 is not faster than float32 on this CPU"),
         (a_verdict(speedup=1.055), True, "int8 is not faster"),  # the lower quartile is slower
+        (a_verdict(pictures=19), False, "19 pictures are too few"),
         (a_verdict(agreement=0.89), False, "Not worth shipping: only 89.0 % of the answers the same."),
         (a_verdict(agreement=0.89, speedup=0.9), False, "int8 is not faster than float32 on this CPU"),
         (
@@ -113,7 +115,7 @@ def test_the_table_shows_what_the_document_holds():
     assert rows["SQNR of class_logits, dB"][1] == "19.3"
     assert rows["SQNR of exact & <same>, dB"][1] == "exact"
     assert rows["time, ms, 1 thread"] == ("12.00", "5.00", "2.40 times as fast (2.34 to 2.46)")
-    assert rows["worst layers, SQNR in dB"] == ("", "8.1", "first")
+    assert rows["least SQNR of layers so far, dB"] == ("", "8.1", "first")
     assert [row[3] for row in to_rows(verdict)[-5:]] == ["first", "third & last", "more 0", "more 1", "more 2"]
     grown = to_rows(a_verdict(size=Size(float_bytes=10, quantized_bytes=25)))
     assert grown[0][3] == "2.50 times larger"
