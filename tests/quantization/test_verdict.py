@@ -29,7 +29,7 @@ from mnv2deploy.quantization.verdict_measurement import measure_size, measure_sp
         (a_verdict(metric=METRIC, agreement=0.1), 1, None, []),
         (a_verdict(metric=METRIC), 0.5, None, ["top-1 lost 0.70 points, more than the 0.5 of --max-drop"]),
         (a_verdict(metric=dataclasses.replace(METRIC, difference=0.01)), 0, None, []),  # a gain is no drop
-        (a_verdict(pictures=19), 5, None, ["19 pictures are too few for --max-drop"]),
+        (a_verdict(pictures=19), 5, None, ["19 pictures were compared, too few for --max-drop"]),
         (a_verdict(speedup=float("nan")), None, 1, ["--min-speedup"]),  # what is no number passes no gate
         (a_verdict(agreement=float("nan")), 1, None, ["--max-drop"]),
     ],
