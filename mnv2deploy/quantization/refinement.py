@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mnv2deploy.quantization.encodings import Encoding, Encodings, LayerEncoding, per_channel, weight_limits
 from mnv2deploy.quantization.graph import MOVEMENT, Floats, Graph, Step
 
-# Of 1000 logits ten decide the first answer; their differences count beside the error of all.
+# Of 1000 logits a few decide the first answer; their differences count as much as the error of all.
 _CONTESTANTS, _CONTEST_WEIGHT = 5, 1.0
 
 
