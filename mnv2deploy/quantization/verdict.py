@@ -122,8 +122,8 @@ def judge(verdict: Verdict, max_drop: float | None, min_speedup: float | None) -
     failures = []
     if max_drop is not None and too_few(verdict):
         failures.append(
-            f"Only {verdict.answers.pictures} pictures were compared, too few for --max-drop; give {_LEAST_PICTURES} or more with "
-            "--verify, or labelled ones with --eval."
+            f"Only {verdict.answers.pictures} pictures were compared, too few for --max-drop; give {_LEAST_PICTURES} "
+            "or more with --verify, or labelled ones with --eval."
         )
     if max_drop is not None and not verdict.drop <= max_drop + 1e-9:
         points = f"{verdict.drop:.2f} points"
@@ -163,7 +163,8 @@ def conclusion(verdict: Verdict, failures: Sequence[str] = ()) -> str:
         return f"Not worth shipping: {said}" + ("." if speed.is_gain else f"; {slow}.")
     if too_few(verdict):
         return (
-            f"Not worth shipping yet: {verdict.answers.pictures} pictures are too few to tell what it answers; give {_LEAST_PICTURES} or more with --verify, or labelled ones with --eval."
+            f"Not worth shipping yet: {verdict.answers.pictures} pictures are too few to tell what it answers; give "
+            f"{_LEAST_PICTURES} or more with --verify, or labelled ones with --eval."
         )
     if _loses_much(verdict):
         return f"Not worth shipping: only {_answers(verdict)}" + ("." if speed.is_gain else f"; {slow}.")
