@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mnv2deploy.quantization.encodings import weight_limits
 from mnv2deploy.quantization.graph import Graph, Step
 from mnv2deploy.quantization.observation import Extent
 
@@ -137,7 +138,7 @@ def _noise(channels: Channels, factors: NDArray[np.float64], observed: Sequence[
         from_tensors = np.mean(np.square(tensor_steps)) / 12 * np.square(weight).sum()
         from_weights = 0.0  # a depthwise layer's scales follow the factors
         if not reader.is_depthwise:
-            weight_steps = np.abs(weight).max(1) / (2 ** (bits - 1) - 1)
+            weight_steps = np.abs(weight).max(1) / weight_limits(bits)[1]
             from_weights = np.square(weight_steps).sum() / 12 * power.sum()
         noise += (from_tensors + _WEIGHT_SHARE * from_weights) / max((np.square(weight) * power).sum(), 1e-30)
     return float(noise)

@@ -135,8 +135,6 @@ def prepare_quantization(
         histograms = measure_histograms(graph, extents, inputs, _counter(progress))
     margin = _MARGIN if margins else 1.0
     encodings = Encodings(encode_tensors(graph, tensors, extents, histograms, method, target, margin))
-    if folded is not None:
-        encodings.tensors[graph.input] = folded
     kept: dict[str, float] = {}
     if mixed and histograms is not None:
         work = shares_of_work(graph, next(iter(inputs)))
@@ -144,6 +142,8 @@ def prepare_quantization(
         layers = [layer for layer in layers if layer.name not in kept]
         held = set(quantized_tensors(graph, layers))
         encodings.tensors = {name: encoding for name, encoding in encodings.tensors.items() if name in held}
+    if folded is not None:  # the bytes have to be read even where the first layer stays in float32
+        encodings.tensors[graph.input] = folded
     return Prepared(graph, encodings, inputs, contract, layers, kept)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.quantization import qdq, rounding
-from mnv2deploy.quantization.encodings import Encodings, LayerEncoding, quantize
+from mnv2deploy.quantization.encodings import Encodings, LayerEncoding, quantize, weight_limits
 from mnv2deploy.quantization.graph import Floats, Graph, Step
 from mnv2deploy.quantization.observation import open_graph
 
@@ -82,7 +82,7 @@ def reconstruct(
 
 
 def _fit(layer: Step, moments: _Moments, method: Reconstruction) -> LayerEncoding:
-    greatest = 2 ** (method.bits - 1) - 1
+    greatest = weight_limits(method.bits)[1]
     groups = layer.groups
     weight = layer.weight.astype(np.float64).reshape(groups, len(layer.weight) // groups, -1)
     mean = moments.inputs / moments.count

@@ -208,3 +208,13 @@ def test_the_best_profile_learns_and_says_so(
     assert made.sha256 != balanced.sha256
     again = quantize(small, tmp_path / "again.onnx", crops, RECORD, Options(target=VNNI, profile="best"))
     assert again.sha256 == made.sha256
+
+
+def test_the_bytes_are_read_where_the_first_layer_stays_in_float32(small, crops, tmp_path):
+    made = quantize(
+        small, tmp_path / "int8.onnx", crops, RECORD, Options(target=VNNI, profile="balanced", exclude=("stem.conv",))
+    )
+    assert "stem.conv" in made.contract.provenance.quantization.float_layers
+    outputs, _, _ = Session(made.path).run_picture(crops[0])
+    floats, _, _ = Session(small).run_picture(crops[0])
+    assert np.square(outputs[0] - floats[0]).sum() < 0.05 * np.square(floats[0]).sum()
