@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +9,12 @@ from typing import TYPE_CHECKING
 from mnv2deploy.benchmark.configurations import Configuration
 from mnv2deploy.benchmark.results import PipelineResult, Result, RunResult
 from mnv2deploy.benchmark.samplers import STAGES
-from mnv2deploy.errors import MissingDependencyError, UsageError
-from mnv2deploy.files import write_atomically
+from mnv2deploy.drawing import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Nothing that changes from run to run but the numbers: no date, no random ids; text stays text in an SVG.
-_METADATA: dict[str, dict[str, str | None]] = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
-_STYLE: list[str | dict[str, str]] = ["default", {"svg.hashsalt": "mnv2deploy", "svg.fonttype": "none"}]
 _BLUE, _GREEN, _ORANGE, _GREY = "#4477aa", "#66a182", "#e0a84e", "#8c8c8c"
 _STAGE_COLOURS = dict(zip(STAGES, (_ORANGE, _GREEN, _BLUE, _GREY), strict=True))
 # Inches. The frame is what a picture has beside its bars: head, axis, foot.
@@ -28,27 +22,12 @@ _BARS_WIDTH, _CHARACTER, _ROW, _FRAME, _HEAD, _FOOT, _MARGIN = 6.5, 0.083, 0.38,
 _LEGEND = 0.3
 
 
-def check_plot(path: Path) -> None:
-    """Says before a measurement what would go wrong after it.
-
-    Raises:
-        UsageError: another ending than .svg and .png, or no such folder.
-        MissingDependencyError: matplotlib is not installed.
-    """
-    if path.suffix not in _METADATA:
-        raise UsageError(f"--plot {path}: the name should end in {' or '.join(_METADATA)}.")
-    if not path.parent.is_dir():
-        raise UsageError(f"--plot {path}: there is no folder {path.parent}; make it first.")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError("Drawing needs matplotlib; install with: pip install 'mnv2deploy[plot]'")
-
-
 def plot_runs(results: Sequence[RunResult], path: Path, machine: str) -> None:
     """Draws the median time of a run with its 10th to 90th percentile, and beside it the pictures a second.
 
     Args:
         results: From top to bottom.
-        path: An .svg or .png, see `check_plot`.
+        path: An .svg or .png, see `drawing.check_drawing`.
         machine: On which it was measured, in words.
 
     Raises:
@@ -63,7 +42,7 @@ def plot_stages(results: Sequence[PipelineResult], path: Path, machine: str) -> 
 
     Args:
         results: From top to bottom.
-        path: An .svg or .png, see `check_plot`.
+        path: An .svg or .png, see `drawing.check_drawing`.
         machine: On which it was measured, in words.
 
     Raises:
@@ -107,27 +86,29 @@ def _save(
     machine: str,
     legend: float = 0.0,
 ) -> None:
-    from matplotlib import style
+    write_figure(lambda: _frame(draw, results, title, reading, machine, legend), path)
+
+
+def _frame(
+    draw: Callable[[Figure], Axes], results: Sequence[Result], title: str, reading: str, machine: str, legend: float
+) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     labels, common = label_configurations([result.configuration for result in results])
     width, height = _BARS_WIDTH + _CHARACTER * max(map(len, labels)), _FRAME + legend + _ROW * len(labels)
     left, foot = _MARGIN / width, _FOOT / height
-    data = io.BytesIO()
-    with style.context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        # The layout makes no room for a title whose place is given, so its strip is kept from the axes.
-        room = 1 - foot - _HEAD / height
-        figure.set_layout_engine(ConstrainedLayoutEngine(rect=(left, foot, 1 - 2 * left, room)))
-        axes = draw(figure)
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set_ylim(len(labels) - 0.5, -0.5)  # the first on top
-        figure.suptitle(title, x=left, y=1 - 0.1 / height, ha="left", fontsize=12, fontweight="bold")
-        text = f"{reading}\n{', '.join(filter(None, [common, machine]))}"
-        figure.text(left, 0.06 / height, text, fontsize=8, color="0.35", linespacing=1.4)
-        figure.savefig(data, format=path.suffix[1:], dpi=150, metadata=_METADATA[path.suffix])
-    write_atomically(path, data.getvalue())
+    figure = Figure(figsize=(width, height))
+    # The layout makes no room for a title whose place is given, so its strip is kept from the axes.
+    room = 1 - foot - _HEAD / height
+    figure.set_layout_engine(ConstrainedLayoutEngine(rect=(left, foot, 1 - 2 * left, room)))
+    axes = draw(figure)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)  # the first on top
+    figure.suptitle(title, x=left, y=1 - 0.1 / height, ha="left", fontsize=12, fontweight="bold")
+    text = f"{reading}\n{', '.join(filter(None, [common, machine]))}"
+    figure.text(left, 0.06 / height, text, fontsize=8, color="0.35", linespacing=1.4)
+    return figure
 
 
 def _draw_runs(figure: Figure, results: Sequence[RunResult]) -> Axes:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnv2deploy.catalog.spectrum import Size
-from mnv2deploy.errors import MissingDependencyError, UsageError
-from mnv2deploy.files import write_atomically
+from mnv2deploy.drawing import check_drawing, write_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-# Nothing that changes from run to run: no date, no random ids; text stays text in an SVG.
-_METADATA: dict[str, dict[str, str | None]] = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
-_STYLE: list[str | dict[str, str]] = ["default", {"svg.hashsalt": "mnv2deploy", "svg.fonttype": "none"}]
 _MARKERS = "os^Dv"
 _TICKS = (10, 20, 50, 100, 200, 500)
 
@@ -28,24 +23,15 @@ def plot_spectrum(sizes: Sequence[Size], path: Path) -> None:
         UsageError: another ending, or the file cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
-    if path.suffix not in _METADATA:
-        raise UsageError(f"--plot {path}: the name should end in {' or '.join(_METADATA)}.")
-    try:
-        from matplotlib import style
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Drawing needs matplotlib; install with: pip install 'mnv2deploy[plot]'"
-        ) from error
-    data = io.BytesIO()
-    with style.context(_STYLE):
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        _draw(figure.add_subplot(), sizes)
-        figure.savefig(data, format=path.suffix[1:], dpi=150, metadata=_METADATA[path.suffix])
-    write_atomically(path, data.getvalue())
+    check_drawing(path, "--plot")
+    write_figure(lambda: _draw(sizes), path)
 
 
-def _draw(axes: Axes, sizes: Sequence[Size]) -> None:
+def _draw(sizes: Sequence[Size]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
     resolutions = sorted({size.resolution for size in sizes}, reverse=True)
     markers = dict(zip(resolutions, _MARKERS, strict=False))
     for index, width in enumerate(dict.fromkeys(size.width_multiplier for size in sizes)):
@@ -69,3 +55,4 @@ def _draw(axes: Axes, sizes: Sequence[Size]) -> None:
     axes.set_title("MobileNetV2, the published sizes: one line for each width multiplier")
     axes.grid(alpha=0.3)
     axes.margins(0.06, 0.08)
+    return figure

@@ -6,17 +6,17 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnv2deploy.errors import MissingDependencyError, UsageError
+from mnv2deploy import drawing
 from mnv2deploy.evaluation.classification import ClassificationRecord, confusion_matrix
 from mnv2deploy.files import write_atomically
 
-# Nothing that changes from run to run: no date, no random ids; text stays text in an SVG.
-_METADATA: dict[str, dict[str, str | None]] = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
-_STYLE: list[str | dict[str, str]] = ["default", {"svg.hashsalt": "mnv2deploy", "svg.fonttype": "none"}]
-SUFFIXES = (".csv", *_METADATA)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # More names than this cannot be read beside the matrix.
 _MOST_NAMES = 60
 
@@ -25,18 +25,10 @@ def check_confusion_file(path: Path) -> None:
     """Says what would keep `write_confusion` from writing, before anything is measured.
 
     Raises:
-        UsageError: the suffix is none of `SUFFIXES`.
+        UsageError: another ending than .csv, .svg and .png, or no such folder.
         MissingDependencyError: it is to be drawn and matplotlib is not installed.
     """
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"--confusion {path}: the name should end in {' or '.join(SUFFIXES)}.")
-    if path.suffix in _METADATA:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError as error:
-            raise MissingDependencyError(
-                "Drawing needs matplotlib; install with: pip install 'mnv2deploy[plot]'"
-            ) from error
+    drawing.check_drawing(path, "--confusion", (".csv", *drawing.SUFFIXES))
 
 
 def write_confusion(records: Sequence[ClassificationRecord], labels: Mapping[int, str], path: Path) -> None:
@@ -55,7 +47,7 @@ def write_confusion(records: Sequence[ClassificationRecord], labels: Mapping[int
     if path.suffix == ".csv":
         write_atomically(path, _to_csv(records, labels))
     else:
-        write_atomically(path, _draw(records, labels, path.suffix))
+        drawing.write_figure(lambda: _draw(records, labels), path)
 
 
 def _to_csv(records: Sequence[ClassificationRecord], labels: Mapping[int, str]) -> bytes:
@@ -68,29 +60,25 @@ def _to_csv(records: Sequence[ClassificationRecord], labels: Mapping[int, str]) 
     return text.getvalue().encode()
 
 
-def _draw(records: Sequence[ClassificationRecord], labels: Mapping[int, str], suffix: str) -> bytes:
-    from matplotlib import style
+def _draw(records: Sequence[ClassificationRecord], labels: Mapping[int, str]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     class_ids = sorted({record.truth for record in records} | {record.answers[0] for record in records})
     matrix = confusion_matrix(records, class_ids)
-    data = io.BytesIO()
-    with style.context(_STYLE):
-        figure = Figure(figsize=(8, 7), layout="constrained")
-        axes = figure.add_subplot()
-        image = axes.imshow(np.ma.masked_equal(matrix, 0), cmap="viridis", vmin=0, interpolation="nearest")
-        figure.colorbar(image, label="pictures", shrink=0.8, ticks=MaxNLocator(integer=True))
-        axes.set_xlabel("taken for")
-        axes.set_ylabel("true class")
-        if len(class_ids) <= _MOST_NAMES:
-            names = [labels[class_id] for class_id in class_ids]
-            size = max(4, min(10, 360 / len(names)))
-            axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
-            axes.set_yticks(range(len(names)), names, fontsize=size)
-        else:
-            axes.set_title(f"{len(class_ids)} classes, in the order of their ids")
-            axes.set_xticks([])
-            axes.set_yticks([])
-        figure.savefig(data, format=suffix[1:], dpi=150, metadata=_METADATA[suffix])
-    return data.getvalue()
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(np.ma.masked_equal(matrix, 0), cmap="viridis", vmin=0, interpolation="nearest")
+    figure.colorbar(image, label="pictures", shrink=0.8, ticks=MaxNLocator(integer=True))
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("true class")
+    if len(class_ids) <= _MOST_NAMES:
+        names = [labels[class_id] for class_id in class_ids]
+        size = max(4, min(10, 360 / len(names)))
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+        axes.set_yticks(range(len(names)), names, fontsize=size)
+    else:
+        axes.set_title(f"{len(class_ids)} classes, in the order of their ids")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure

@@ -9,9 +9,8 @@ import pytest
 
 from mnv2deploy.benchmark.configurations import Configuration, combine
 from mnv2deploy.benchmark.measure import Samples
-from mnv2deploy.benchmark.plot import check_plot, label_configurations, plot_runs, plot_stages
+from mnv2deploy.benchmark.plot import label_configurations, plot_runs, plot_stages
 from mnv2deploy.benchmark.results import pipeline_results, run_results
-from mnv2deploy.errors import UsageError
 from mnv2deploy.runtime import images
 
 NAMES = ["mobilenet-v2", "models/build/ssdlite-coco-with-a-long-path.onnx", "deeplabv3-voc"]
@@ -124,9 +123,3 @@ def test_labels_tell_what_differs_and_only_that():
     labels, common = label_configurations([configuration("a", 1, 8, "cpu"), configuration("b", 2, 8, "cuda")])
     assert labels == ["a, 1 thread, cpu", "b, 2 threads, cuda"]
     assert common == "batch 8"
-
-
-@pytest.mark.parametrize("name", ["plot.jpg", "plot", "nowhere/plot.svg"])
-def test_a_picture_that_could_not_be_written_is_refused_beforehand(name, tmp_path):
-    with pytest.raises(UsageError, match=r"--plot .*plot"):
-        check_plot(tmp_path / name)
