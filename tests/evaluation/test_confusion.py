@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 import re
+import sys
 from pathlib import Path
 
 import cv2
@@ -65,14 +65,7 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
 
 
 def test_drawing_without_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = builtins.__import__
-
-    def without_matplotlib(name: str, *rest: object, **more: object) -> object:
-        if name.split(".")[0] == "matplotlib":
-            raise ImportError(name)
-        return usual(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'mnv2deploy\[plot\]'"):
         check_confusion_file(tmp_path / "a.svg")
     check_confusion_file(tmp_path / "a.csv")
