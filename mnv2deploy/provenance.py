@@ -18,6 +18,7 @@ class Quantization:
         weights: Their type and granularity, such as ``int8 per channel``.
         activations: Their type, such as ``uint8``.
         float_layers: Names of the layers that are kept in float.
+        float_answers: Names of the quantized layers whose answers are not: they add to a stream that is kept in float.
         calibration: Name of the calibration set; ``data-free`` where there is none.
         calibration_pictures: How many pictures it has.
         calibration_sha256: Of the set; None where there is none.
@@ -32,6 +33,7 @@ class Quantization:
     weights: str
     activations: str
     float_layers: tuple[str, ...]
+    float_answers: tuple[str, ...]
     calibration: str
     calibration_pictures: int
     calibration_sha256: str | None

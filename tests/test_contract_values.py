@@ -111,6 +111,7 @@ REFUSED = r"^model\.onnx carries a contract this mnv2deploy cannot read \({}.*\)
         ("bytes", (*QUANTIZED, "calibration_pictures"), 7.0, "provenance.quantization.calibration_pictures should be"),
         ("bytes", (*QUANTIZED, "calibration_sha256"), 0, "provenance.quantization.calibration_sha256 should be str"),
         ("bytes", (*QUANTIZED, "float_layers"), "all", "provenance.quantization.float_layers should be a list"),
+        ("bytes", (*QUANTIZED, "float_answers"), [1], "provenance.quantization.float_answers"),
         ("classify", ("decoding", "top"), 0, "top should be at least 1"),
         ("classify", ("decoding", "top"), 5.0, "decoding.top should be int, not 5.0"),
         (

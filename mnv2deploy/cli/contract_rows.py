@@ -46,6 +46,7 @@ def quantization_rows(made: Quantization | None) -> list[Row]:
         ("quantized by", f"{made.method}, seed {made.seed}"),
         ("calibrated on", pictures if made.calibration_pictures else made.calibration),
         ("layers in float", ", ".join(made.float_layers) or "none"),
+        ("answers in float", ", ".join(made.float_answers) or "none"),
         ("float artifact", made.float_sha256),
     ]
 

@@ -169,6 +169,8 @@ def _print(path: Path, quantized: Quantized, verdict: Verdict, failures: list[st
         typer.echo(_DATA_FREE)
     for name in made.float_layers:
         typer.echo(f"{name} stays in float32: {_why(quantized, name)}")
+    for name, sqnr in quantized.prepared.stream.items():
+        typer.echo(f"{name} computes in eight bits and answers in float32: in eight bits that would keep {sqnr:.1f} dB")
     typer.echo("")
     typer.echo(verdict_report(verdict, failures))
     if made.target in ELSEWHERE:
@@ -193,5 +195,6 @@ def _document(path: Path, quantized: Quantized, verdict: Verdict, failures: list
         "sha256": quantized.sha256,
         "quantization": dataclasses.asdict(made),
         "float_layers": {name: _why(quantized, name) for name in made.float_layers},
+        "float_answers": {name: round(sqnr, 1) for name, sqnr in quantized.prepared.stream.items()},
         **to_document(verdict, failures),
     }

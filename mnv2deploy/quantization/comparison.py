@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from mnv2deploy.quantization import qdq
 from mnv2deploy.quantization.encodings import Encodings
@@ -90,7 +89,11 @@ def compare_layers(
     """
     layers = graph.layers
     tensors = [layer.output for layer in layers]
-    watched = open_graph(_expose(qdq.write(graph, encodings, picture_bytes=False), tensors))
+    more = [name for name in tensors if name not in graph.outputs]
+    exposed = dataclasses.replace(
+        graph, outputs=[*graph.outputs, *more], output_shapes=[*graph.output_shapes, *[None] * len(more)]
+    )
+    watched = open_graph(qdq.write(exposed, encodings, picture_bytes=False))
     powers = [Power() for _ in layers]
     lows, highs = [math.inf] * len(layers), [-math.inf] * len(layers)
     for values in values_of(graph, [graph.input, *tensors], inputs):
@@ -122,12 +125,3 @@ def compare_layers(
 def worst_layers(layers: Sequence[LayerComparison], count: int) -> list[LayerComparison]:
     """Those with the least SQNR, the worst first."""
     return sorted(layers, key=lambda layer: layer.sqnr)[:count]
-
-
-def _expose(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """Makes these tensors outputs too."""
-    present = {output.name for output in model.graph.output}
-    model.graph.output.extend(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in tensors if name not in present
-    )
-    return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -66,10 +66,13 @@ class Encodings:
     Attributes:
         tensors: Of the input and of every tensor that is quantized, by its name.
         layers: Of every layer that is, by its name; the others stay in float32.
+        stream: Tensors of residual streams that are float32 although layers of eight bits write them. Sums read and
+            write them as they are; a quantized layer reads one rounded by its encoding.
     """
 
     tensors: dict[str, Encoding] = field(default_factory=dict)
     layers: dict[str, LayerEncoding] = field(default_factory=dict)
+    stream: frozenset[str] = frozenset()
 
 
 def encoding_of_range(low: float, high: float, dtype: Literal["uint8", "int8"], *, symmetric: bool) -> Encoding:
@@ -110,21 +113,21 @@ def per_channel(scales: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
     return scales.reshape(-1, *[1] * (weight.ndim - 1))
 
 
-def quantized_tensors(graph: Graph, layers: Sequence[Step]) -> list[str]:
+def quantized_tensors(graph: Graph, layers: Sequence[Step], stream: Collection[str] = ()) -> list[str]:
     """The tensors to be written in eight bits where these layers are quantized, in the order they are made.
 
     Every value a quantized layer reads or writes, and what arithmetic between them does; values that are only moved
     about on their way to an output stay as they are, and so does what a Gemm at the end of the graph answers
-    (onnxruntime's QGemm writes float32).
+    (onnxruntime's QGemm writes float32). Those of ``stream`` are only for quantized layers to read.
     """
     quantized = {step.name for step in layers}
     needed: set[str] = set()
     for step in reversed(graph.steps):
         if step.name in quantized:
             needed.update(step.inputs)
-            if step.op == "Conv" or graph.consumers(step.output):
+            if step.output not in stream and (step.op == "Conv" or graph.consumers(step.output)):
                 needed.add(step.output)
-        elif not step.is_layer and step.output in needed:
+        elif not step.is_layer and step.output in needed and step.output not in stream:
             needed.update(step.inputs)
     order = [graph.input, *(step.output for step in graph.steps)]
     return [name for name in order if name in needed]

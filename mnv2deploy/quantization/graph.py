@@ -181,8 +181,14 @@ def write_step(
         names.append(name)
     raw = f"{target}:linear" if activate and step.ceiling is not None else target
     nodes.append(helper.make_node(step.op, names, [raw], name=step.name, **step.attributes))
-    if raw == target:
-        return
+    if raw != target:
+        write_activation(step, raw, target, nodes, initializers)
+
+
+def write_activation(
+    step: Step, raw: str, target: str, nodes: list[onnx.NodeProto], initializers: dict[str, onnx.TensorProto]
+) -> None:
+    """Appends the activation of a step that has one, from ``raw`` to ``target``."""
     if step.ceiling == math.inf:
         nodes.append(helper.make_node("Relu", [raw], [target], name=f"{step.name}/Relu"))
         return

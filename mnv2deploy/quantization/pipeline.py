@@ -22,7 +22,7 @@ from mnv2deploy.quantization import equalization, qdq, qoperator
 from mnv2deploy.quantization.encodings import Encodings, quantized_tensors
 from mnv2deploy.quantization.graph import Graph, Step, read_graph
 from mnv2deploy.quantization.inputs import Inputs, byte_contract, evenly
-from mnv2deploy.quantization.mixed_precision import layers_to_keep, shares_of_work
+from mnv2deploy.quantization.mixed_precision import count_values, layers_to_keep, shares_of_work, streams_to_keep
 from mnv2deploy.quantization.normalization import fold_normalization
 from mnv2deploy.quantization.observation import measure_extents, measure_histograms
 from mnv2deploy.quantization.ranges import METHODS, encode_tensors
@@ -73,6 +73,7 @@ class Prepared:
         contract: Of the float artifact.
         layers: To be quantized.
         kept: Layers that stay in float32 unasked, and what their inputs would keep in eight bits, dB.
+        stream: Layers of eight bits whose answers stay in float32, and what those would keep in eight bits, dB.
     """
 
     graph: Graph
@@ -81,6 +82,7 @@ class Prepared:
     contract: Contract
     layers: list[Step]
     kept: dict[str, float]
+    stream: dict[str, float]
 
 
 def prepare_quantization(
@@ -136,15 +138,20 @@ def prepare_quantization(
     margin = _MARGIN if margins else 1.0
     encodings = Encodings(encode_tensors(graph, tensors, extents, histograms, method, target, margin))
     kept: dict[str, float] = {}
+    stream: dict[str, float] = {}
     if mixed and histograms is not None:
-        work = shares_of_work(graph, next(iter(inputs)))
-        kept = layers_to_keep(graph, layers, encodings.tensors, extents, histograms, work)
+        values = count_values(graph, next(iter(inputs)))
+        if target.float_streams:
+            stream = streams_to_keep(graph, layers, encodings.tensors, extents, histograms, values)
+            encodings.stream = frozenset(stream)
+        kept = layers_to_keep(graph, layers, encodings.tensors, extents, histograms, shares_of_work(graph, values))
         layers = [layer for layer in layers if layer.name not in kept]
-        held = set(quantized_tensors(graph, layers))
+        held = set(quantized_tensors(graph, layers, encodings.stream))
         encodings.tensors = {name: encoding for name, encoding in encodings.tensors.items() if name in held}
     if folded is not None:  # the bytes have to be read even where the first layer stays in float32
         encodings.tensors[graph.input] = folded
-    return Prepared(graph, encodings, inputs, contract, layers, kept)
+    answers = {layer.name: stream[layer.output] for layer in layers if layer.output in stream}
+    return Prepared(graph, encodings, inputs, contract, layers, kept, answers)
 
 
 def _counter(progress: Progress) -> Callable[[], None]:
@@ -173,7 +180,13 @@ def write_model(prepared: Prepared, options: Options) -> onnx.ModelProto:
     graph, encodings, target = prepared.graph, prepared.encodings, options.target
     if options.format == "qoperator":
         return qoperator.write(graph, encodings, picture_bytes=target.picture_bytes)
-    return qdq.write(graph, encodings, picture_bytes=target.picture_bytes, float_biases=target.float_biases)
+    return qdq.write(
+        graph,
+        encodings,
+        picture_bytes=target.picture_bytes,
+        float_biases=target.float_biases,
+        onnxruntime_cpu=target.onnxruntime_cpu,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -299,6 +312,7 @@ def describe(prepared: Prepared, model: Path, calibration: CalibrationRecord, op
         weights=f"int{options.target.weight_bits} per channel",
         activations=options.target.activations,
         float_layers=tuple(step.name for step in prepared.graph.layers if step.name not in chosen),
+        float_answers=tuple(prepared.stream),
         calibration=calibration.name,
         calibration_pictures=len(prepared.inputs),
         calibration_sha256=calibration.sha256,

@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from mnv2deploy.quantization import qdq
+from mnv2deploy.quantization.cpu_writer import CpuWriter
 from mnv2deploy.quantization.encodings import Encoding, Encodings
 from mnv2deploy.quantization.graph import Graph, Step, write_step
+from mnv2deploy.quantization.writer import cuts_alike
 
 _DOMAIN = "com.microsoft"
 _MOVEMENT = ("Tile", "Transpose", "Reshape", "Flatten")
@@ -21,15 +22,16 @@ _MOVEMENT = ("Tile", "Transpose", "Reshape", "Flatten")
 
 def write(graph: Graph, encodings: Encodings, *, picture_bytes: bool) -> onnx.ModelProto:
     """The quantized model; takes the same arguments as `qdq.write`."""
-    writer = _Writer(graph, Encodings(dict(encodings.tensors), encodings.layers))
+    writer = _Writer(graph, encodings)
     model = writer.write(picture_bytes)
     model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     return model
 
 
-class _Writer(qdq.Writer):
+class _Writer(CpuWriter):
     def _step(self, step: Step) -> None:
-        if not all(name in self.whole for name in step.inputs):
+        floats = {step.output, *([] if step.is_layer else step.inputs)} & self.encodings.stream
+        if floats or not all(name in self.whole for name in step.inputs):
             super()._step(step)
         elif step.op in _MOVEMENT:
             self._move(step)
@@ -85,7 +87,7 @@ class _Writer(qdq.Writer):
         target = step.output
         if encoding is not None:
             target = self.whole[step.output] = f"{step.output}:quantized"
-        cut = encoding is not None and not qdq.cuts_alike(encoding, step.ceiling)
+        cut = encoding is not None and not cuts_alike(encoding, step.ceiling)
         raw = f"{target}:linear" if cut else target
         self.nodes.append(helper.make_node(kind, inputs, [raw], name=step.name, domain=domain, **step.attributes))
         if encoding is not None and step.ceiling is not None and cut:

@@ -123,7 +123,10 @@ def _gather(graph: Graph, encodings: Encodings, layer: Step, inputs: Iterable[Fl
         )
         if stream:
             wanted = wanted - found[1]
-        _add(moments, layer, found[0], wanted, random)
+        given = found[0]
+        if layer.inputs[0] in encodings.stream:
+            given = quantize(given, encodings.tensors[layer.inputs[0]])
+        _add(moments, layer, given, wanted, random)
     return moments
 
 

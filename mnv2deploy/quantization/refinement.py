@@ -58,7 +58,7 @@ def run_layer(step: Step, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class SimulatedLayer(nn.Module):
     """A layer whose weights are whole numbers in the forward pass."""
 
-    def __init__(self, step: Step, encoding: LayerEncoding, spread: float, bits: int) -> None:
+    def __init__(self, step: Step, encoding: LayerEncoding, spread: float, bits: int, *, whole_bias: bool) -> None:
         super().__init__()
         self.step = step
         scales = torch.from_numpy(per_channel(encoding.scales, step.weight).astype(np.float32))
@@ -69,6 +69,7 @@ class SimulatedLayer(nn.Module):
         self.spread = spread
         self.bias = nn.Parameter(torch.from_numpy(encoding.bias.astype(np.float32)) / spread)
         self.greatest = weight_limits(bits)[1]
+        self.whole_bias = whole_bias
 
     def rounded(self) -> Tensor:
         """The whole numbers, gradients passed straight through."""
@@ -80,7 +81,8 @@ class SimulatedLayer(nn.Module):
         weight = self.rounded() * scale
         unit = (scale.reshape(-1) * input_scale).detach()
         bias = self.bias * self.spread
-        bias = bias + ((bias / unit).round() * unit - bias).detach()
+        if self.whole_bias:
+            bias = bias + ((bias / unit).round() * unit - bias).detach()
         return run_layer(self.step, x, weight, bias)
 
     def encoding(self) -> LayerEncoding:
@@ -143,8 +145,15 @@ class SimulatedGraph(nn.Module):
     ) -> None:
         super().__init__()
         self.graph = graph
+        self.stream = encodings.stream
         self.layers = {
-            step.name: SimulatedLayer(step, encodings.layers[step.name], spreads[step.output], bits)
+            step.name: SimulatedLayer(
+                step,
+                encodings.layers[step.name],
+                spreads[step.output],
+                bits,
+                whole_bias=step.output not in encodings.stream,
+            )
             for step in graph.layers
             if step.name in encodings.layers
         }
@@ -165,7 +174,7 @@ class SimulatedGraph(nn.Module):
         for step in self.graph.steps:
             given = [values[name] for name in step.inputs]
             made = self._run(step, given)
-            if step.output in self.tensors:
+            if step.output in self.tensors and step.output not in self.stream:
                 made = self.tensors[step.output](made)
             elif step.ceiling is not None:
                 made = made.clamp(0, step.ceiling)
@@ -193,13 +202,15 @@ class SimulatedGraph(nn.Module):
     def _layer(self, step: Step, given: Tensor) -> Tensor:
         if step.name in self.layers:
             source = self.shared.get(step.inputs[0], step.inputs[0])
+            if step.inputs[0] in self.stream:
+                given = self.tensors[source](given)
             made: Tensor = self.layers[step.name](given, self.tensors[source].scale())
             return made
         return run_layer(step, given, torch.from_numpy(step.weight), torch.from_numpy(step.bias))
 
     def encodings(self) -> Encodings:
         """What has been learned."""
-        found = Encodings()
+        found = Encodings(stream=self.stream)
         found.layers = {name: layer.encoding() for name, layer in self.layers.items()}
         found.tensors = {name: tensor.encoding() for name, tensor in self.tensors.items()}
         found.tensors |= {name: found.tensors[source] for name, source in self.shared.items()}

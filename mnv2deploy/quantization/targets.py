@@ -32,6 +32,8 @@ class Target:
         per_channel: Whether weights may have a scale for each output channel.
         picture_bytes: Whether the graph may read the picture's own bytes, uint8 NHWC with a zero point.
         float_biases: Whether biases must be written as float32 constants, not as int32 with a DequantizeLinear.
+        float_streams: Whether it knows layers of eight bits that answer in float32.
+        onnxruntime_cpu: Whether onnxruntime's CPU kernels run it, see `cpu_writer`.
         quantized_formats: Those of `FORMATS` it can run.
         reason: Why so, in a line.
     """
@@ -43,6 +45,8 @@ class Target:
     per_channel: bool
     picture_bytes: bool
     float_biases: bool
+    float_streams: bool
+    onnxruntime_cpu: bool
     quantized_formats: tuple[str, ...]
     reason: str
 
@@ -58,6 +62,8 @@ TARGETS = {
             per_channel=True,
             picture_bytes=True,
             float_biases=False,
+            float_streams=True,
+            onnxruntime_cpu=True,
             quantized_formats=FORMATS,
             reason="VNNI adds products of uint8 and int8 in 32 bits: exact, and more than twice as fast as float32",
         ),
@@ -69,6 +75,8 @@ TARGETS = {
             per_channel=True,
             picture_bytes=True,
             float_biases=False,
+            float_streams=True,
+            onnxruntime_cpu=True,
             quantized_formats=FORMATS,
             reason="without VNNI two products are added in 16 bits, which 8-bit weights overflow",
         ),
@@ -80,6 +88,8 @@ TARGETS = {
             per_channel=True,
             picture_bytes=False,
             float_biases=False,
+            float_streams=True,
+            onnxruntime_cpu=True,
             quantized_formats=FORMATS,
             reason="ARM's dot products are int8 by int8; a graph of int8 cannot start from a picture's uint8",
         ),
@@ -91,6 +101,8 @@ TARGETS = {
             per_channel=True,
             picture_bytes=True,
             float_biases=False,
+            float_streams=True,
+            onnxruntime_cpu=False,
             quantized_formats=("qdq",),
             reason="OpenVINO runs uint8 by int8 convolutions from QDQ, and reads the picture's bytes",
         ),
@@ -102,6 +114,8 @@ TARGETS = {
             per_channel=True,
             picture_bytes=False,
             float_biases=True,
+            float_streams=True,
+            onnxruntime_cpu=False,
             quantized_formats=("qdq",),
             reason="TensorRT takes int8 with zero point 0 alone, and biases in float32",
         ),
@@ -113,6 +127,8 @@ TARGETS = {
             per_channel=True,
             picture_bytes=False,
             float_biases=False,
+            float_streams=False,
+            onnxruntime_cpu=False,
             quantized_formats=("qdq",),
             reason="the HTP takes whole QDQ groups of uint8 by int8; a uint8 picture before the first group is none",
         ),
@@ -124,6 +140,8 @@ TARGETS = {
             per_channel=True,
             picture_bytes=False,
             float_biases=False,
+            float_streams=True,
+            onnxruntime_cpu=True,
             quantized_formats=("qdq",),
             reason="standard operators, a float32 input, and weights that overflow on no processor",
         ),

@@ -82,6 +82,40 @@ def tiny_graph(seed: int = 0) -> Graph:
     return read_graph(model, "tiny")
 
 
+STREAM = frozenset({"first", "second", "third", "sum1", "sum2"})
+
+
+def stream_graph(seed: int = 0) -> Graph:
+    """8 x 8 in; two residual blocks after a first projection: all that sums join is `STREAM`."""
+    random = np.random.default_rng(seed)
+    steps: list[Step] = []
+
+    def layer(name: str, source: str, shape: tuple[int, ...], ceiling: float | None = None, **attributes: Any) -> str:
+        weight = (random.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        bias = random.normal(size=shape[0]).astype(np.float32) * np.float32(0.3)
+        steps.append(
+            Step(name, "Conv", [source], name, attributes=attributes, ceiling=ceiling, weight=weight, bias=bias)
+        )
+        return name
+
+    def branch(name: str, source: str) -> str:
+        wide = layer(f"{name}.expand", source, (12, 6, 1, 1), 6.0)
+        wide = layer(f"{name}.depthwise", wide, (12, 1, 3, 3), 6.0, group=12, pads=[1, 1, 1, 1])
+        return layer(name, wide, (6, 12, 1, 1))
+
+    def add(name: str, left: str, right: str) -> str:
+        steps.append(Step(name, "Add", [left, right], name))
+        return name
+
+    stem = layer("stem", "image", (8, 3, 3, 3), 6.0, pads=[1, 1, 1, 1])
+    first = layer("first", stem, (6, 8, 1, 1))
+    first_sum = add("sum1", first, branch("second", first))
+    second_sum = add("sum2", first_sum, branch("third", first_sum))
+    wide = layer("last.expand", second_sum, (16, 6, 1, 1), 6.0)
+    answers = layer("answers", wide, (4, 16, 1, 1))
+    return Graph("image", [answers], steps, 18, 8, ("batch", 3, 8, 8), [("batch", 4, 8, 8)])
+
+
 def artifact_graph(artifact: Path, photos: dict[str, Path]) -> tuple[Graph, Encoding, list[Array]]:
     """An artifact's graph made to read bytes, the encoding of its input, and photos as it sees them, (1, 3, H, W)."""
     model = onnx.load(artifact)
@@ -142,27 +176,35 @@ def encode(
 
 
 def simulate(graph: Graph, encodings: Encodings, tensor: Array) -> dict[str, Array]:
-    """All values of the quantized graph, by its definition, in float64: rounded where there is an encoding."""
+    """All values of the quantized graph, by its definition, in float64: rounded where there is an encoding.
+
+    Those of the stream stay as they are, and quantized layers read them rounded.
+    """
     values: dict[str, Array] = {}
 
+    def rounded(name: str, value: Array) -> Array:
+        encoding = encodings.tensors[name]
+        least, greatest = (0, 255) if encoding.dtype == "uint8" else (-128, 127)
+        whole = np.clip(np.rint(value / encoding.scale) + encoding.zero_point, least, greatest)
+        return (whole - encoding.zero_point) * encoding.scale
+
     def put(name: str, value: Array) -> None:
-        if name in encodings.tensors:
-            encoding = encodings.tensors[name]
-            least, greatest = (0, 255) if encoding.dtype == "uint8" else (-128, 127)
-            whole = np.clip(np.rint(value / encoding.scale) + encoding.zero_point, least, greatest)
-            value = (whole - encoding.zero_point) * encoding.scale
-        values[name] = value
+        held = name in encodings.tensors and name not in encodings.stream
+        values[name] = rounded(name, value) if held else value
 
     put(graph.input, tensor.astype(np.float64))
     for step in graph.steps:
         weight, bias = step.weight.astype(np.float64), step.bias.astype(np.float64)
+        given = [values[name] for name in step.inputs]
         if step.name in encodings.layers:
             layer = encodings.layers[step.name]
             scales = layer.scales.astype(np.float64)
             weight = layer.weight * scales.reshape(-1, *[1] * (weight.ndim - 1))
             steps = scales * encodings.tensors[step.inputs[0]].scale
-            bias = np.rint(layer.bias / steps) * steps
-        made = _compute(step, [values[name] for name in step.inputs], weight, bias)
+            bias = layer.bias if step.output in encodings.stream else np.rint(layer.bias / steps) * steps
+            if step.inputs[0] in encodings.stream:
+                given = [rounded(step.inputs[0], given[0])]
+        made = _compute(step, given, weight, bias)
         put(step.output, made if step.ceiling is None else np.clip(made, 0, step.ceiling))
     return values
 
@@ -213,10 +255,11 @@ def run(model: onnx.ModelProto, tensor: Array, *, optimise: bool = True) -> list
     return session.run(None, {session.get_inputs()[0].name: tensor})
 
 
-def optimised(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """What onnxruntime makes of a model before it is laid out for one processor."""
+def optimised(model: onnx.ModelProto, folder: Path, *, everything: bool = False) -> onnx.ModelProto:
+    """What onnxruntime makes of a model: before it is laid out for one processor, or ``everything``."""
     options = _options(True)
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    if not everything:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(folder / "optimised.onnx")
     onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     return onnx.load(options.optimized_model_filepath)

@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
+from quantized_networks import STREAM, stream_graph
 
 from mnv2deploy.quantization.encodings import encoding_of_range, quantize
 from mnv2deploy.quantization.graph import Graph, Step
-from mnv2deploy.quantization.mixed_precision import layers_to_keep, shares_of_work, tensor_sqnr
+from mnv2deploy.quantization.mixed_precision import (
+    count_values,
+    layers_to_keep,
+    shares_of_work,
+    streams_to_keep,
+    tensor_sqnr,
+)
 from mnv2deploy.quantization.observation import BINS, Extent, Histogram
 
 
@@ -59,5 +66,50 @@ def test_shares_of_work_are_multiply_adds():
     graph = chain(3)
     graph.steps[1].weight, graph.steps[1].bias = np.ones((3, 1, 1, 1), np.float32), np.zeros(3, np.float32)
     graph.steps[2].weight = np.ones((1, 3, 1, 1), np.float32)
-    shares = shares_of_work(graph, np.ones((1, 1, 4, 4), np.float32))
+    shares = shares_of_work(graph, count_values(graph, np.ones((1, 1, 4, 4), np.float32)))
     assert shares == pytest.approx({"layer0": 1 / 7, "layer1": 3 / 7, "layer2": 3 / 7})
+
+
+def outlying(graph, names, tail):
+    """(encodings, extents, histograms) of all tensors, those of these names with rare great values."""
+    random, made = np.random.default_rng(0), {}
+    for name in (graph.input, *(step.output for step in graph.steps)):
+        values = random.normal(size=100_000)
+        values[::1000] *= tail if name in names else 1.0
+        made[name] = spread(values)
+    return [{name: one[k] for name, one in made.items()} for k in range(3)]
+
+
+def test_a_stream_stays_in_float_whole_where_one_of_its_tensors_needs_it():
+    graph = stream_graph()
+    values = count_values(graph, np.zeros((1, 3, 8, 8), np.float32))
+    assert values["first"] == 6 * 8 * 8
+    few = values | dict.fromkeys(STREAM, 1)
+
+    def kept(names, layers=graph.layers, counted=few):
+        return set(streams_to_keep(graph, layers, *outlying(graph, names, 60.0), counted))
+
+    assert kept({"sum2"}) == kept({"second"}) == set(STREAM)
+    assert kept(set()) == set()
+    assert kept({"stem", "last.expand"}) == set()  # not a stream's
+    without = [layer for layer in graph.layers if layer.name != "second"]
+    assert kept({"sum2"}, without) == set()  # a projection is excluded
+    assert kept({"sum2"}, counted=values) == set()  # a quarter of all values
+
+
+@pytest.mark.parametrize("spoiled", ["ceiling", "output", "reader", "strides", "kernel"])
+def test_a_stream_that_is_more_than_sums_of_projections_is_left_alone(spoiled):
+    graph = stream_graph()
+    first = next(step for step in graph.steps if step.name == "first")
+    if spoiled == "ceiling":
+        first.ceiling = 6.0
+    elif spoiled == "output":
+        graph.outputs.append("sum1")
+    elif spoiled == "reader":
+        graph.steps.append(Step("pooled", "GlobalAveragePool", ["sum2"], "pooled"))
+    elif spoiled == "strides":
+        first.attributes["strides"] = [2, 2]
+    else:
+        first.weight = np.zeros((6, 8, 3, 3), np.float32)
+    few = dict.fromkeys([step.output for step in graph.steps], 1000) | dict.fromkeys(STREAM, 1)
+    assert streams_to_keep(graph, graph.layers, *outlying(graph, {"sum2"}, 60.0), few) == {}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from quantized_networks import (
+    STREAM,
     artifact_graph,
     as_picture,
     constants_of,
@@ -14,12 +16,15 @@ from quantized_networks import (
     optimised,
     run,
     simulate,
+    stream_graph,
     tiny_graph,
 )
 
-from mnv2deploy.quantization.encodings import Encoding, Encodings
+from mnv2deploy.quantization import qoperator
+from mnv2deploy.quantization.encodings import Encoding, Encodings, quantized_tensors
 from mnv2deploy.quantization.graph import Graph
-from mnv2deploy.quantization.qdq import cuts_alike, write
+from mnv2deploy.quantization.qdq import write
+from mnv2deploy.quantization.writer import cuts_alike
 
 ALL = ("stem", "expand", "depthwise", "project", "pooled", "head", "logits")
 KEPT = [(), ("stem",), ("expand",), ("depthwise",), ("project",), ("head",), ("logits",), ("expand", "depthwise"), ALL]
@@ -180,3 +185,54 @@ def test_the_same_graph_gives_the_same_bytes(tiny: Graph, pictures: list[np.ndar
     encodings = encode(tiny, centred(pictures), BYTES)
     first, second = (write(tiny, encodings, picture_bytes=True).SerializeToString() for _ in range(2))
     assert first == second
+
+
+KEPT_BESIDE = [(), ("last.expand",), ("second.expand", "last.expand"), ("stem", "second.depthwise")]
+
+
+def with_stream(graph: Graph, inputs: list[np.ndarray], kept: tuple[str, ...]) -> Encodings:
+    """Encodings with all that sums join in float32."""
+    found = encode(graph, inputs, kept=kept)
+    held = set(quantized_tensors(graph, [step for step in graph.layers if step.name not in kept], STREAM))
+    found.tensors = {name: encoding for name, encoding in found.tensors.items() if name in held}
+    return dataclasses.replace(found, stream=STREAM)
+
+
+@pytest.mark.parametrize("matrices", [True, False], ids=["matrices", "convolutions"])
+@pytest.mark.parametrize("form", ["qdq", "qoperator"])
+@pytest.mark.parametrize("kept", KEPT_BESIDE, ids="+".join)
+def test_a_stream_in_float32_is_rounded_only_where_layers_read_it(
+    kept: tuple[str, ...], form: str, matrices: bool
+) -> None:
+    graph = stream_graph()
+    inputs = [np.random.default_rng(seed).normal(size=(2, 3, 8, 8)).astype(np.float32) * 2 for seed in range(3)]
+    encodings = with_stream(graph, inputs, kept)
+    assert {"third", "sum2" if "last.expand" in kept else "second"}.isdisjoint(encodings.tensors)
+    if form == "qdq":
+        model = write(graph, encodings, picture_bytes=False, onnxruntime_cpu=matrices)
+    else:
+        model = qoperator.write(graph, encodings, picture_bytes=False)
+    onnx.checker.check_model(model)
+    for tensor in inputs:
+        wanted = simulate(graph, encodings, tensor)["answers"]
+        (found,) = run(model, tensor)
+        off = np.abs(found - wanted)
+        # a value halfway between two steps may go either way
+        assert off.max() <= encodings.tensors["answers"].scale * 2.01
+        assert (off < 1e-4).mean() > 0.97
+
+
+@pytest.mark.parametrize("kept", KEPT_BESIDE[:3], ids="+".join)
+def test_what_writes_the_stream_stays_in_eight_bits(kept: tuple[str, ...], tmp_path: Path) -> None:
+    graph = stream_graph()
+    inputs = [np.random.default_rng(seed).normal(size=(1, 3, 8, 8)).astype(np.float32) * 2 for seed in range(3)]
+    encodings = with_stream(graph, inputs, kept)
+    found = counts(optimised(write(graph, encodings, picture_bytes=False), tmp_path, everything=True))
+    assert found["MatMulIntegerToFloat"] == 3
+    assert found["MatMul"] == len(kept)
+    assert found["QLinearConv"] == len(graph.layers) - 3 - len(kept)
+    assert not found.keys() & {"Conv", "FusedConv", "QLinearAdd", "DynamicQuantizeMatMul"}
+    # one where the planes of the input come, one where planes go
+    assert found["Transpose"] <= 2
+    plain = counts(write(graph, encodings, picture_bytes=False, onnxruntime_cpu=False))
+    assert not plain.keys() & {"MatMul", "Transpose"}

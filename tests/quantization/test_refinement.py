@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from quantized_networks import encode, run, simulate, tiny_graph
+from quantized_networks import STREAM, encode, run, simulate, stream_graph, tiny_graph
 from small_graphs import inputs_of
 
 from mnv2deploy.quantization import qdq
@@ -89,6 +89,22 @@ def test_the_simulation_starts_where_the_definition_says(graph: Graph, inputs: l
     wanted = simulate(graph, start, inputs[0])
     for name in graph.outputs:
         np.testing.assert_allclose(np.median(np.abs(found[name] - wanted[name])), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [(), ("last.expand",)], ids=["all", "one in float"])
+def test_a_stream_in_float32_is_simulated_as_onnxruntime_runs_it(kept: tuple[str, ...]) -> None:
+    graph = stream_graph()
+    random = np.random.default_rng(0)
+    inputs = [random.normal(0, 2, (2, 3, 8, 8)).astype(np.float32) for _ in range(4)]
+    encodings = dataclasses.replace(encode(graph, inputs, kept=kept), stream=STREAM)
+    model = qdq.write(graph, encodings, picture_bytes=False)
+    for tensor in inputs:
+        found, (wanted,) = simulated(graph, encodings, tensor)["answers"], run(model, tensor)
+        off = np.abs(found - wanted)
+        assert off.max() <= 2.01 * encodings.tensors["answers"].scale
+        assert (off < 1e-5).mean() > 0.98
+    learned_stream = SimulatedGraph(graph, encodings, {layer.output: 1.0 for layer in graph.layers}).encodings().stream
+    assert learned_stream == STREAM
 
 
 def batches(graph: Graph, inputs: list[Array]) -> Iterator[tuple[Array, list[Array]]]:
