@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from byte_inputs import BytePair, make_pair
+from filelock import FileLock
 
 from mnv2deploy.catalog.cards import card_names, load_card
 from mnv2deploy.catalog.photos import load_photos
@@ -52,12 +53,21 @@ def classifier_weights(cache: Path) -> Fetched:
 
 
 @pytest.fixture(scope="session")
-def artifacts(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -> dict[str, Path]:
-    """The artifact of every model of the catalog, exported by this code."""
+def artifacts(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path], worker_id: str) -> dict[str, Path]:
+    """The artifact of every model of the catalog, exported by this code, once for all processes of a run."""
     from mnv2deploy.export.artifact import export
 
-    folder = tmp_path_factory.mktemp("artifacts")
-    return {name: export(load_card(name), folder / f"{name}.onnx").path for name in card_names()}
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent  # every worker has a folder of its own in it
+    folder /= "artifacts"
+    with FileLock(f"{folder}.lock"):
+        folder.mkdir(exist_ok=True)
+        made = {name: folder / f"{name}.onnx" for name in card_names()}
+        for name, path in made.items():
+            if not path.exists():
+                export(load_card(name), path)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -114,11 +114,11 @@ def _require_onnx() -> None:
 def _measure(path: Path, found: CalibrationSet, target: Target, progress: Progress) -> tuple[list[LayerCost], int]:
     """The worst layer first, and on how many pictures."""
     from mnv2deploy.quantization.inputs import evenly
-    from mnv2deploy.quantization.pipeline import prepare_quantization
+    from mnv2deploy.quantization.pipeline import Options, prepare_quantization
     from mnv2deploy.quantization.sensitivity import measure_sensitivity, round_to_nearest
     from mnv2deploy.runtime import images
 
-    prepared = prepare_quantization(path, found.pictures, target, "mse", progress)
+    prepared = prepare_quantization(path, found.pictures, Options(target=target, profile="fast"), progress)
     prepared.encodings.layers.update(round_to_nearest(prepared.layers, target.weight_bits))
     inputs = [prepared.inputs.of(images.read(picture)) for picture in evenly(found.pictures, _PICTURES)]
     done = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from mnv2deploy.errors import InputError
 from mnv2deploy.evaluation.answers import Failure
+from mnv2deploy.evaluation.bootstrap import LEAST_PICTURES, Interval, interval, resample
 from mnv2deploy.evaluation.parallel import ordered_map
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.quantization.comparison import Power
@@ -19,6 +21,8 @@ from mnv2deploy.runtime.pipeline import open_pipeline
 from mnv2deploy.runtime.results import ClassificationResult, Detection, DetectionResult, SegmentationResult
 from mnv2deploy.runtime.session import Session
 
+# Of 95 %.
+_Z = 1.959964
 # Boxes of one object: COCO's and VOC's least overlap.
 _LEAST_IOU = 0.5
 
@@ -31,6 +35,26 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PictureComparison:
+    """The answers of the two networks to one picture.
+
+    Attributes:
+        picture: The file.
+        same: How much of them is the same, see `agree`.
+        of: Of how much.
+    """
+
+    picture: str
+    same: float
+    of: float
+
+    @property
+    def agreement(self) -> float:
+        """0..1; 1 where there was nothing to find and nothing was found."""
+        return self.same / self.of if self.of else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerComparison:
     """The answers of the two networks to the same pictures.
 
@@ -38,14 +62,18 @@ class AnswerComparison:
         task: ``classify``, ``detect`` or ``segment``.
         pictures: How many both answered.
         agreement: Share of the answers that are the same, 0..1; see `agreement.agree`.
+        interval: 95 % of it, had it been other pictures; None of too few.
         sqnr: Of each output by its name, dB; infinite where they are equal.
+        differing: Pictures that are not answered alike, the least alike first.
         failures: Pictures that could not be read.
     """
 
     task: str
     pictures: int
     agreement: float
+    interval: Interval | None
     sqnr: Mapping[str, float]
+    differing: tuple[PictureComparison, ...]
     failures: tuple[Failure, ...]
 
 
@@ -57,7 +85,7 @@ def compare_answers(
     threads: int = 1,
     progress: Progress = SILENT,
 ) -> AnswerComparison:
-    """Answers every picture with both networks; nothing is kept but sums.
+    """Answers every picture with both networks; nothing is kept of a picture but how alike the answers are.
 
     Args:
         floats: The float artifact, opened with one thread.
@@ -70,50 +98,83 @@ def compare_answers(
         InputError: none of the pictures can be read.
     """
     sessions = (floats, quantized)
-    pipelines: list[Any] = [open_pipeline(session) for session in sessions]
-    names = [output.name for output in floats.contract.outputs]
-
-    def compare(path: Path) -> tuple[list[Power], tuple[float, float]] | Failure:
-        try:
-            image = images.read(path)
-        except InputError as error:
-            return Failure(str(path), str(error))
-        raw = [session.run_picture(image)[0] for session in sessions]
-        powers = [Power() for _ in names]
-        for power, one, other in zip(powers, *raw, strict=True):
-            power.add(one, other)
-        height, width = image.shape[:2]
-        answers = [
-            pipeline.decode(*outputs, height=height, width=width)
-            for pipeline, outputs in zip(pipelines, raw, strict=True)
-        ]
-        return powers, agree(floats.contract.task, *answers)
-
-    total = {name: Power() for name in names}
-    same = of = 0.0
-    done = 0
-    failures = []
+    pipelines = (open_pipeline(floats), open_pipeline(quantized))
+    task = floats.contract.task
+    total = {output.name: Power() for output in floats.contract.outputs}
+    compared: list[PictureComparison] = []
+    failures: list[Failure] = []
     progress.start("Comparing answers", len(pictures))
-    for compared in ordered_map(compare, pictures, threads):
-        progress.update(done := done + 1)
-        if isinstance(compared, Failure):
-            failures.append(compared)
-            continue
-        for power, added in zip(total.values(), compared[0], strict=True):
-            power.signal += added.signal
-            power.noise += added.noise
-        same, of = same + compared[1][0], of + compared[1][1]
+    for found in ordered_map(lambda path: _compare_picture(path, sessions, pipelines, task), pictures, threads):
+        if isinstance(found, Failure):
+            failures.append(found)
+        else:
+            powers, picture = found
+            compared.append(picture)
+            for power, added in zip(total.values(), powers, strict=True):
+                power.signal += added.signal
+                power.noise += added.noise
+        progress.update(len(compared) + len(failures))
     progress.stop()
-    if len(failures) == len(pictures):
+    if not compared:
         why = f"none of the {len(pictures)} can be read; {failures[0].error}" if failures else "there are none."
         raise InputError(f"Pictures to compare answers on: {why}")
+    same, of = (sum(values) for values in zip(*((picture.same, picture.of) for picture in compared), strict=True))
+    differing = [picture for picture in compared if picture.agreement < 1]
     return AnswerComparison(
-        task=floats.contract.task,
-        pictures=len(pictures) - len(failures),
+        task=task,
+        pictures=len(compared),
         agreement=same / of if of else 1.0,
+        interval=agreement_interval(compared, task),
         sqnr={name: power.sqnr for name, power in total.items()},
+        differing=tuple(sorted(differing, key=lambda picture: (picture.agreement, picture.picture))),
         failures=tuple(failures),
     )
+
+
+def _compare_picture(
+    path: Path, sessions: Sequence[Session], pipelines: Sequence[Any], task: str
+) -> tuple[list[Power], PictureComparison] | Failure:
+    try:
+        image = images.read(path)
+    except InputError as error:
+        return Failure(str(path), str(error))
+    raw = [session.run_picture(image)[0] for session in sessions]
+    powers = []
+    for one, other in zip(*raw, strict=True):
+        power = Power()
+        power.add(one, other)
+        powers.append(power)
+    height, width = image.shape[:2]
+    answers = [
+        pipeline.decode(*outputs, height=height, width=width) for pipeline, outputs in zip(pipelines, raw, strict=True)
+    ]
+    same, of = agree(task, *answers)
+    return powers, PictureComparison(picture=str(path), same=same, of=of)
+
+
+def agreement_interval(compared: Sequence[PictureComparison], task: str) -> Interval | None:
+    """95 % of the agreement: Wilson's (1927) where a picture is answered alike or not, resampled where partly.
+
+    Args:
+        compared: Every picture.
+        task: Of the networks.
+
+    Returns:
+        Least and greatest; None of fewer than `LEAST_PICTURES`.
+    """
+    count = len(compared)
+    if count < LEAST_PICTURES:
+        return None
+    same = np.array([picture.same for picture in compared])
+    of = np.array([picture.of for picture in compared])
+    if task == "classify":
+        share = float(same.mean())
+        middle = share + _Z**2 / (2 * count)
+        reach = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
+        whole = 1 + _Z**2 / count
+        return max((middle - reach) / whole, 0.0), min((middle + reach) / whole, 1.0)
+    shares = [weights @ same / np.maximum(weights @ of, 1e-12) for weights in resample(count)]
+    return interval(np.concatenate(shares)) if of.any() else None
 
 
 def agree(task: str, one: Any, other: Any) -> tuple[float, float]:

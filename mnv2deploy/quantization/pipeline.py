@@ -6,8 +6,8 @@ import dataclasses
 import fnmatch
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ from mnv2deploy.quantization.graph import Graph, Step, read_graph
 from mnv2deploy.quantization.inputs import Inputs, byte_contract, evenly
 from mnv2deploy.quantization.mixed_precision import count_values, layers_to_keep, shares_of_work, streams_to_keep
 from mnv2deploy.quantization.normalization import fold_normalization
-from mnv2deploy.quantization.observation import measure_extents, measure_histograms
+from mnv2deploy.quantization.observation import Extent, Histogram, measure_extents, measure_histograms
 from mnv2deploy.quantization.ranges import METHODS, encode_tensors
 from mnv2deploy.quantization.reconstruction import Reconstruction, reconstruct
 from mnv2deploy.quantization.targets import Target
@@ -62,7 +62,7 @@ class Options:
     margins: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Prepared:
     """A float network ready to be rounded.
 
@@ -81,77 +81,72 @@ class Prepared:
     inputs: Inputs
     contract: Contract
     layers: list[Step]
-    kept: dict[str, float]
-    stream: dict[str, float]
+    kept: dict[str, float] = field(default_factory=dict)
+    stream: dict[str, float] = field(default_factory=dict)
 
 
 def prepare_quantization(
-    model: Path,
-    pictures: Sequence[Path],
-    target: Target,
-    method: str = "mse",
-    progress: Progress = SILENT,
-    exclude: Sequence[str] = (),
-    *,
-    mixed: bool = False,
-    margins: bool = False,
+    model: Path, pictures: Sequence[Path], options: Options, progress: Progress = SILENT
 ) -> Prepared:
     """Everything up to rounding: normalization folded in, channels equalized, ranges chosen.
 
     Args:
         model: A float artifact.
         pictures: To calibrate with.
-        target: What it is to run on.
-        method: How ranges are chosen.
+        options: What is asked; a profile other than ``fast`` keeps in float32 what eight bits do not fit.
         progress: Told of passes over the pictures.
-        exclude: Patterns of layers that stay in float32.
-        mixed: Whether layers that eight bits do not fit stay in float32 too.
-        margins: Whether the pictures are unlike those to come, and ranges get a margin for it.
 
     Raises:
         ModelError: not a float artifact of this program.
         UsageError: an excluded pattern fits no layer.
         InputError: a picture cannot be read.
     """
+    target = options.target
     loaded, contract = load_float(model)
     graph = read_graph(loaded, str(model))
-    layers = _chosen(graph, exclude)
-    zero_point = None
-    folded = None
-    if target.picture_bytes:
-        folded = fold_normalization(graph, contract.preprocessing)
-        zero_point = folded.zero_point
-    inputs = Inputs(pictures, contract, zero_point)
+    layers = _chosen(graph, options.exclude)
+    folded = fold_normalization(graph, contract.preprocessing) if target.picture_bytes else None
+    inputs = Inputs(pictures, contract, None if folded is None else folded.zero_point)
     tensors = quantized_tensors(graph, layers)
     everything = [graph.input, *(step.output for step in graph.steps)]
     progress.start("Watching the float network", len(pictures))
     extents = measure_extents(graph, everything, inputs, _counter(progress))
-    if margins:
+    if options.margins:
         extents = {name: extent.widened(_MARGIN_BEFORE) for name, extent in extents.items()}
     equalization.equalize(graph, extents, target.weight_bits)
     progress.start("Measuring ranges", len(pictures))
     extents = measure_extents(graph, tensors, inputs, _counter(progress))
-    histograms = None
-    if METHODS[method].histograms or mixed:
+    mixed = options.profile != "fast"
+    histograms: dict[str, Histogram] = {}
+    if METHODS[options.method].histograms or mixed:
         progress.start("Counting values", len(pictures))
         histograms = measure_histograms(graph, extents, inputs, _counter(progress))
-    margin = _MARGIN if margins else 1.0
-    encodings = Encodings(encode_tensors(graph, tensors, extents, histograms, method, target, margin))
-    kept: dict[str, float] = {}
-    stream: dict[str, float] = {}
-    if mixed and histograms is not None:
-        values = count_values(graph, next(iter(inputs)))
-        if target.float_streams:
-            stream = streams_to_keep(graph, layers, encodings.tensors, extents, histograms, values)
-            encodings.stream = frozenset(stream)
-        kept = layers_to_keep(graph, layers, encodings.tensors, extents, histograms, shares_of_work(graph, values))
-        layers = [layer for layer in layers if layer.name not in kept]
-        held = set(quantized_tensors(graph, layers, encodings.stream))
-        encodings.tensors = {name: encoding for name, encoding in encodings.tensors.items() if name in held}
+    margin = _MARGIN if options.margins else 1.0
+    encodings = Encodings(encode_tensors(graph, tensors, extents, histograms, options.method, target, margin))
+    prepared = Prepared(graph, encodings, inputs, contract, layers)
+    if mixed:
+        _keep_in_float(prepared, extents, histograms, streams=target.float_streams)
     if folded is not None:  # the bytes have to be read even where the first layer stays in float32
         encodings.tensors[graph.input] = folded
-    answers = {layer.name: stream[layer.output] for layer in layers if layer.output in stream}
-    return Prepared(graph, encodings, inputs, contract, layers, kept, answers)
+    return prepared
+
+
+def _keep_in_float(
+    prepared: Prepared, extents: Mapping[str, Extent], histograms: Mapping[str, Histogram], *, streams: bool
+) -> None:
+    """Leaves in float32 what eight bits do not fit: layers, and streams where the target knows such."""
+    graph, encodings, layers = prepared.graph, prepared.encodings, prepared.layers
+    values = count_values(graph, next(iter(prepared.inputs)))
+    stream: dict[str, float] = {}
+    if streams:
+        stream = streams_to_keep(graph, layers, encodings.tensors, extents, histograms, values)
+        encodings.stream = frozenset(stream)
+    work = shares_of_work(graph, values)
+    prepared.kept = layers_to_keep(graph, layers, encodings.tensors, extents, histograms, work)
+    prepared.layers = [layer for layer in layers if layer.name not in prepared.kept]
+    prepared.stream = {layer.name: stream[layer.output] for layer in prepared.layers if layer.output in stream}
+    held = set(quantized_tensors(graph, prepared.layers, encodings.stream))
+    encodings.tensors = {name: encoding for name, encoding in encodings.tensors.items() if name in held}
 
 
 def _counter(progress: Progress) -> Callable[[], None]:
@@ -246,10 +241,7 @@ def quantize(
         MissingDependencyError: the profile needs torch.
     """
     make_folder(output.parent)
-    mixed = options.profile != "fast"
-    prepared = prepare_quantization(
-        model, pictures, options.target, options.method, progress, options.exclude, mixed=mixed, margins=options.margins
-    )
+    prepared = prepare_quantization(model, pictures, options, progress)
     round_weights(prepared, options, progress)
     if options.profile == "best":
         _refine(prepared, model, options, progress)

@@ -42,6 +42,9 @@ _READING = (
     "bits cover, on a square-root scale. Grey bars are of layers left in float32."
 )
 
+# Pictures that are listed by name; the JSON has all.
+_MOST_DIFFERING = 20
+
 
 def write_report(path: Path, verdict: Verdict, contract: Contract, failures: Sequence[str] = ()) -> None:
     """Writes the report; it holds the same table the terminal shows, and the same JSON.
@@ -78,6 +81,7 @@ def render(verdict: Verdict, contract: Contract, failures: Sequence[str] = ()) -
             f'<p class="verdict {mood}">{escape(conclusion(verdict, failures))}</p>',
             _summary(verdict),
             f'<p class="soft">{escape(_conditions(verdict))}</p>',
+            *_differing(verdict),
             *_unread(verdict),
             "<h2>Layer by layer</h2>",
             f'<p class="soft">{_READING}</p>',
@@ -122,6 +126,20 @@ def _summary(verdict: Verdict) -> str:
 def _conditions(verdict: Verdict) -> str:
     busy = " Other programs were busy meanwhile; ratios hold better than times." if verdict.speed.disturbed else ""
     return f"Times: {verdict.speed.machine}; medians, with the quartiles of the rounds in brackets.{busy}"
+
+
+def _differing(verdict: Verdict) -> list[str]:
+    """The pictures to look at first."""
+    differing = verdict.answers.differing
+    if not differing:
+        return []
+    items = "".join(
+        f"<li>{escape(one.picture)}" + (f", {100 * one.agreement:.1f} % alike" if one.agreement else "") + "</li>"
+        for one in differing[:_MOST_DIFFERING]
+    )
+    title = f"Answered differently: {len(differing)} of {verdict.answers.pictures} pictures"
+    more = f", the {_MOST_DIFFERING} least alike" if len(differing) > _MOST_DIFFERING else ""
+    return [f"<details><summary>{title}{more}</summary>\n<ul>{items}</ul></details>"]
 
 
 def _unread(verdict: Verdict) -> list[str]:

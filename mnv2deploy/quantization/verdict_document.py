@@ -22,7 +22,8 @@ def to_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     rows = [("size, MB", megabytes(size.float_bytes), megabytes(size.quantized_bytes), smaller), *_metric_rows(verdict)]
     pictures = "1 picture" if answers.pictures == 1 else f"{answers.pictures} pictures"
     what = {"classify": "classes", "detect": "detections", "segment": "pixels"}[answers.task]
-    rows.append((f"same {what}, %", "", f"{100 * answers.agreement:.1f}", f"on {pictures}"))
+    reach = "" if answers.interval is None else "({:.1f} to {:.1f}) ".format(*(100 * end for end in answers.interval))
+    rows.append((f"same {what}, %", "", f"{100 * answers.agreement:.1f}", f"{reach}on {pictures}"))
     rows += [(f"SQNR of {name}, dB", "", decibels(sqnr), "") for name, sqnr in answers.sqnr.items()]
     low, high = speed.quartiles
     faster = f"{speed.speedup:.2f} times as fast ({low:.2f} to {high:.2f})"
@@ -68,7 +69,11 @@ def to_document(verdict: Verdict, failures: Sequence[str] = ()) -> dict[str, Any
             "pictures": answers.pictures,
             "agreement": answers.agreement,
             "agreement_of": MEANINGS[answers.task],
+            "interval": _pair(answers.interval),
             "sqnr_db": {name: finite(sqnr) for name, sqnr in answers.sqnr.items()},
+            "differing": [
+                {"picture": differing.picture, "agreement": differing.agreement} for differing in answers.differing
+            ],
             "failures": [dataclasses.asdict(failure) for failure in answers.failures],
         },
         "metric": None if metric is None else {**dataclasses.asdict(metric), "interval": _pair(metric.interval)},

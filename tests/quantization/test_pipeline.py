@@ -159,7 +159,7 @@ def test_patterns_that_leave_nothing_or_fit_nothing_are_refused(
     small: Path, crops: list[Path], exclude: tuple[str, ...], reason: str
 ) -> None:
     with pytest.raises(UsageError, match=reason):
-        prepare_quantization(small, crops[:1], VNNI, exclude=exclude)
+        prepare_quantization(small, crops[:1], Options(target=VNNI, exclude=exclude))
 
 
 def test_files_that_are_no_float_artifact_are_refused(small: Path, crops: list[Path], tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_files_that_are_no_float_artifact_are_refused(small: Path, crops: list[P
 
 def test_preparing_rounds_no_weight_and_rounding_changes_no_float_weight(small: Path, crops: list[Path]) -> None:
     options = Options(target=VNNI, profile="fast")
-    prepared = prepare_quantization(small, crops[:2], VNNI)
+    prepared = prepare_quantization(small, crops[:2], options)
     assert prepared.encodings.layers == {}
     before = [layer.weight.copy() for layer in prepared.graph.layers]
     round_weights(prepared, options)

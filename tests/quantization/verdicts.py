@@ -18,7 +18,7 @@ from mnv2deploy.contract import (
     Provenance,
 )
 from mnv2deploy.evaluation.answers import Failure
-from mnv2deploy.quantization.agreement import AnswerComparison
+from mnv2deploy.quantization.agreement import AnswerComparison, PictureComparison
 from mnv2deploy.quantization.comparison import LayerComparison
 from mnv2deploy.quantization.verdict import Metric, Size, Speed, Verdict
 
@@ -51,6 +51,11 @@ def a_verdict(
         task="classify",
         pictures=pictures,
         agreement=agreement,
+        interval=(agreement - 0.015, min(agreement + 0.01, 1.0)),
+        differing=(
+            PictureComparison(picture="a </script>.jpg", same=0.0, of=1.0),
+            PictureComparison(picture="b.jpg", same=1.0, of=4.0),
+        ),
         sqnr={"class_logits": 19.3456, "exact & <same>": math.inf},
         failures=(Failure("bad.jpg", "bad.jpg </script><script>alert(1)</script> is not a picture"),),
     )
