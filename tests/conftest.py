@@ -17,6 +17,11 @@ from mnv2deploy.weights.fetch import Fetched, fetch
 
 REPOSITORY = Path(__file__).parent.parent
 
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    # A processor for each: two networks that both want all of them are slower together than one after the other.
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache() -> Path:

@@ -24,8 +24,8 @@ from mnv2deploy.quantization.graph import MOVEMENT, Floats, Graph, Step
 
 # Of 1000 logits a few decide the answer, so their errors count extra. MobileNetV2 after 200 steps, SQNR and how many of
 # 500 first classes its noise should turn: 23.1 dB and 13.6 with 5 contestants of weight 1, 23.3 and 13.0 with 10 of
-# weight 1, 23.5 and 12.4 with 10 of weight 0.3; on another day's network 23.9 and 12.3 with these, 24.1 and 11.2 with 30
-# of weight 0.2.
+# weight 1, 23.5 and 12.4 with 10 of weight 0.3; with one more layer in float32 23.9 and 12.3 with these, 24.1 and
+# 11.2 with 30 of weight 0.2.
 _CONTESTANTS, _CONTEST_WEIGHT = 30, 0.2
 
 
