@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mnv2deploy.benchmark.configurations import Configuration
 from mnv2deploy.benchmark.results import PipelineResult, Result, RunResult
 from mnv2deploy.benchmark.samplers import STAGES
-from mnv2deploy.drawing import write_figure
+from mnv2deploy.figures import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def plot_runs(results: Sequence[RunResult], path: Path, machine: str) -> None:
 
     Args:
         results: From top to bottom.
-        path: An .svg or .png, see `drawing.check_drawing`.
+        path: An .svg or .png, see `figures.check_figure`.
         machine: On which it was measured, in words.
 
     Raises:
@@ -42,7 +42,7 @@ def plot_stages(results: Sequence[PipelineResult], path: Path, machine: str) -> 
 
     Args:
         results: From top to bottom.
-        path: An .svg or .png, see `drawing.check_drawing`.
+        path: An .svg or .png, see `figures.check_figure`.
         machine: On which it was measured, in words.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnv2deploy.catalog.spectrum import Size
-from mnv2deploy.drawing import check_drawing, write_figure
+from mnv2deploy.figures import check_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def plot_spectrum(sizes: Sequence[Size], path: Path) -> None:
         UsageError: another ending, or the file cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
-    check_drawing(path, "--plot")
+    check_figure(path, "--plot")
     write_figure(lambda: _draw(sizes), path)
 
 

@@ -73,9 +73,9 @@ def bench(
             "--profile prints operators, one configuration after the other; it takes no --pipeline or --plot."
         )
     if plot is not None:
-        from mnv2deploy.drawing import check_drawing
+        from mnv2deploy.figures import check_figure
 
-        check_drawing(plot, "--plot")
+        check_figure(plot, "--plot")
     files: list[Path] = []
     failures: list[tuple[str, InputError]] = []
     if pictures:

@@ -62,9 +62,9 @@ def sensitivity(
 
     chosen = find_target(target, "qdq")
     if plot is not None:
-        from mnv2deploy.drawing import check_drawing
+        from mnv2deploy.figures import check_figure
 
-        check_drawing(plot, "--plot")
+        check_figure(plot, "--plot")
     path = find_artifact(model, offline=offline, quiet=quiet)
     progress, downloads = terminal_progress(quiet=quiet), terminal_progress(quiet=quiet, of_bytes=True)
     with quiet_decoders():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnv2deploy import drawing
+from mnv2deploy import figures
 from mnv2deploy.evaluation.classification import ClassificationRecord, confusion_matrix
 from mnv2deploy.files import write_atomically
 
@@ -28,7 +28,7 @@ def check_confusion_file(path: Path) -> None:
         UsageError: another ending than .csv, .svg and .png, or no such folder.
         MissingDependencyError: it is to be drawn and matplotlib is not installed.
     """
-    drawing.check_drawing(path, "--confusion", (".csv", *drawing.SUFFIXES))
+    figures.check_figure(path, "--confusion", (".csv", *figures.SUFFIXES))
 
 
 def write_confusion(records: Sequence[ClassificationRecord], labels: Mapping[int, str], path: Path) -> None:
@@ -47,7 +47,7 @@ def write_confusion(records: Sequence[ClassificationRecord], labels: Mapping[int
     if path.suffix == ".csv":
         write_atomically(path, _to_csv(records, labels))
     else:
-        drawing.write_figure(lambda: _draw(records, labels), path)
+        figures.write_figure(lambda: _draw(records, labels), path)
 
 
 def _to_csv(records: Sequence[ClassificationRecord], labels: Mapping[int, str]) -> bytes:

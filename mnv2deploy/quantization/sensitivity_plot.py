@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnv2deploy.drawing import write_figure
+from mnv2deploy.figures import write_figure
 from mnv2deploy.quantization.sensitivity import LayerCost
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def plot_costs(costs: Sequence[LayerCost], path: Path, subject: str) -> None:
 
     Args:
         costs: From top to bottom.
-        path: An .svg or .png, see `drawing.check_drawing`.
+        path: An .svg or .png, see `figures.check_figure`.
         subject: What was measured, in words.
 
     Raises:

@@ -161,3 +161,9 @@ def test_the_page_says_how_the_artifact_was_made():
         assert part in text
     assert 'class="verdict yes"' in text
     assert 'class="verdict no"' in render(VERDICT, a_contract(), FAILURES)
+
+
+def test_the_pictures_that_differ_can_be_looked_up():
+    page = render(a_verdict(), a_contract())
+    assert "Answered differently: 2 of 500 pictures" in page
+    assert "<li>a &lt;/script&gt;.jpg</li><li>b.jpg, 25.0 % alike</li>" in page

@@ -111,7 +111,7 @@ def test_the_table_shows_what_the_document_holds():
     rows = {row[0]: row[1:] for row in to_rows(verdict) if row[0]}
     assert rows["size, MB"] == ("14.0", "3.6", "3.90 times smaller")
     assert rows["top-1, %"] == ("85.00", "84.30", "-0.70 (-1.60 to +0.20, unclear) on 500 pictures")
-    assert rows["same classes, %"] == ("", "97.8", "on 500 pictures")
+    assert rows["same classes, %"] == ("", "97.8", "(96.3 to 98.8) on 500 pictures")
     assert rows["SQNR of class_logits, dB"][1] == "19.3"
     assert rows["SQNR of exact & <same>, dB"][1] == "exact"
     assert rows["time, ms, 1 thread"] == ("12.00", "5.00", "2.40 times as fast (2.34 to 2.46)")
@@ -119,6 +119,18 @@ def test_the_table_shows_what_the_document_holds():
     assert [row[3] for row in to_rows(verdict)[-5:]] == ["first", "third & last", "more 0", "more 1", "more 2"]
     grown = to_rows(a_verdict(size=Size(float_bytes=10, quantized_bytes=25)))
     assert grown[0][3] == "2.50 times larger"
+
+
+def test_the_document_names_the_pictures_that_differ():
+    answers = to_document(a_verdict())["answers"]
+    assert answers["interval"] == pytest.approx([0.963, 0.988])
+    assert answers["differing"] == [
+        {"picture": "a </script>.jpg", "agreement": 0.0},
+        {"picture": "b.jpg", "agreement": 0.25},
+    ]
+    few = a_verdict()
+    few = dataclasses.replace(few, answers=dataclasses.replace(few.answers, interval=None))
+    assert to_rows(few)[1][3] == "on 500 pictures"
 
 
 def test_the_metric_is_the_first_of_the_evaluation():

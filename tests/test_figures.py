@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mnv2deploy.drawing import check_drawing, write_figure
 from mnv2deploy.errors import MissingDependencyError, UsageError
+from mnv2deploy.figures import check_figure, write_figure
 
 
 @pytest.mark.parametrize("name", ["plot.jpg", "plot", "nowhere/plot.svg", "plot.csv"])
 def test_a_picture_that_could_not_be_written_is_refused_beforehand(name, tmp_path):
     with pytest.raises(UsageError, match=r"--plot .*plot"):
-        check_drawing(tmp_path / name, "--plot")
+        check_figure(tmp_path / name, "--plot")
 
 
 def test_without_matplotlib_only_drawings_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    check_drawing(tmp_path / "table.csv", "--confusion", (".csv", ".svg"))
+    check_figure(tmp_path / "table.csv", "--confusion", (".csv", ".svg"))
     with pytest.raises(MissingDependencyError, match=r"mnv2deploy\[plot\]"):
-        check_drawing(tmp_path / "table.svg", "--confusion", (".csv", ".svg"))
+        check_figure(tmp_path / "table.svg", "--confusion", (".csv", ".svg"))
 
 
 def test_the_last_bit_of_a_coordinate_changes_no_byte(tmp_path):

@@ -23,7 +23,7 @@ _SVG_ID = re.compile(r'(?<=id=")[a-z][0-9a-f]{10}(?=")')
 SUFFIXES = tuple(_METADATA)
 
 
-def check_drawing(path: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+def check_figure(path: Path, option: str, suffixes: tuple[str, ...] = SUFFIXES) -> None:
     """Says before the work what would go wrong after it.
 
     Args:
@@ -48,7 +48,7 @@ def write_figure(draw: Callable[[], Figure], path: Path) -> None:
 
     Args:
         draw: Makes the figure.
-        path: See `check_drawing`.
+        path: See `check_figure`.
 
     Raises:
         UsageError: the file cannot be written.
