@@ -271,8 +271,8 @@ class Card:
         sizes = (self.input, *self.other_inputs)
         if size not in sizes:
             raise UsageError(
-                f"{self.name} can be exported at {' or '.join(map(str, sizes))}, not at {size}; for another size write a "
-                "card of your own."
+                f"{self.name} can be exported at {' or '.join(map(str, sizes))}, not at {size}; for another size write "
+                "a card of your own."
             )
         return replace(self, input=size, other_inputs=tuple(other for other in sizes if other != size))
 

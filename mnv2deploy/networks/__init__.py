@@ -17,8 +17,8 @@ from mnv2deploy.catalog.cards import (
     FCNSpec,
     NetworkSpec,
     PSPNetSpec,
-    SSDLiteSpec,
     SsdAnchors,
+    SSDLiteSpec,
 )
 from mnv2deploy.contract import AnchorLayer
 from mnv2deploy.errors import ModelError

@@ -86,7 +86,7 @@ class MMSegmentationCheckpoint:
 
 
 def mmsegmentation_name(key: str) -> str:
-    """mmsegmentation's name of one of our tensors, for example ``head.atrous.0.conv.weight``."""
+    """The name of one of our tensors in mmsegmentation, for example ``head.atrous.0.conv.weight``."""
     if match := re.fullmatch(r"backbone\.stem(\.(?:conv|bn)\.\w+)", key):
         return f"backbone.conv1{match[1]}"
     if match := re.fullmatch(rf"backbone\.blocks\.(\d+)\.({'|'.join(_PARTS)})(\.(?:conv|bn)\.\w+)", key):
