@@ -10,6 +10,7 @@ import typer
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
+    from mnv2deploy.catalog.cards import InputSize
     from mnv2deploy.export.artifact import Exported
 
 
@@ -28,6 +29,12 @@ def export(
         bool | None,
         typer.Option(
             "--simplify/--no-simplify", help="Run onnxsim on the graph.  [default: simplify]", show_default=False
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH", help="Size of the input, one that the card has.  [default: the card's first]"
         ),
     ] = None,
     weights: Annotated[
@@ -50,6 +57,7 @@ def export(
     exported = run_export(
         recipe.model,
         output or recipe.output,
+        size=size,
         opset=recipe.opset if opset is None else opset,
         simplified=recipe.simplify if simplify is None else simplify,
         weights=weights,
@@ -65,12 +73,12 @@ def export(
         _print(exported)
 
 
-def run_export(model: str, output: Path, *, quiet: bool, **options: Any) -> Exported:
+def run_export(model: str, output: Path, *, size: str | None = None, quiet: bool, **options: Any) -> Exported:
     """Exports with progress on the terminal, or says which extra is missing.
 
     Raises:
         MissingDependencyError: torch, onnx or their friends are not installed.
-        UsageError: the output's name is not an artifact's.
+        UsageError: the output's name is not an artifact's, or the model is not made for this size.
     """
     require_build_extra()
     if output.suffix != ".onnx":
@@ -79,11 +87,25 @@ def run_export(model: str, output: Path, *, quiet: bool, **options: Any) -> Expo
     from mnv2deploy.cli.progress import terminal_progress
     from mnv2deploy.export.artifact import export as export_artifact
 
+    card = load_card(model)
+    if size is not None:
+        card = card.at(_input_size(size))
     progress = terminal_progress(quiet=quiet)
     try:
-        return export_artifact(load_card(model), output, progress=progress, **options)
+        return export_artifact(card, output, progress=progress, **options)
     finally:
         progress.stop()
+
+
+def _input_size(text: str) -> InputSize:
+    """``512x1024`` as a size."""
+    from re import fullmatch
+
+    from mnv2deploy.catalog.cards import InputSize
+
+    if not (sides := fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)):
+        raise UsageError(f"--size {text} is no size; give height x width, as 512x1024.")
+    return InputSize(height=int(sides[1]), width=int(sides[2]))
 
 
 def require_build_extra() -> None:

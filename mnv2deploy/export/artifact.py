@@ -18,6 +18,7 @@ from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecodi
 from mnv2deploy.errors import ModelError
 from mnv2deploy.export import graph, parity
 from mnv2deploy.export.pooling import project_pooled_branch_once, use_global_average_pool
+from mnv2deploy.export.resizing import stretch_by_constant_scales
 from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.networks import anchor_layers, load_network
@@ -101,8 +102,7 @@ def export(
     not_simplified = None
     if simplified:
         model, not_simplified = simplify(model)
-    use_global_average_pool(model)
-    project_pooled_branch_once(model)
+    rewrite(model)
     graph.normalize(model)
     digests = checkpoint_digests(checkpoint, card.weights.format)
     used_onnxsim = simplified and not_simplified is None
@@ -119,6 +119,13 @@ def export(
     write_atomically(output, data)
     progress.stop()
     return Exported(output, hashlib.sha256(data).hexdigest(), len(data), contract, tuple(results), not_simplified)
+
+
+def rewrite(model: onnx.ModelProto) -> None:
+    """Writes what onnxruntime would compute slowly or twice in another way, exactly and in place."""
+    use_global_average_pool(model)
+    project_pooled_branch_once(model)
+    stretch_by_constant_scales(model)
 
 
 def describe(card: Card, provenance: Provenance) -> Contract:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Padding = Literal["tf", "torch"]
+DilationRule = Literal["tf", "openmmlab"]
 Activation = Callable[[Tensor], Tensor]
 
 # Paper, Table 2: expansion t, channels c, repetitions n, stride s of the first of them.
@@ -37,10 +38,13 @@ class Conventions:
         padding: ``tf`` pads SAME: as much as the output size needs, the odd pixel after; ``torch`` pads
             ``dilation * (kernel - 1) / 2`` on both sides. At stride 2 on an even side these are different networks.
         batch_norm_eps: 1e-3 in TensorFlow and HF transformers, 1e-5 in torchvision and OpenMMLab.
+        dilation_rule: Which blocks are dilated where strides are given up for a finer grid; see `block_specs`. The same
+            weights mean different networks.
     """
 
     padding: Padding = "torch"
     batch_norm_eps: float = 1e-5
+    dilation_rule: DilationRule = "tf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,17 @@ class BlockSpec:
     dilation: int
 
 
-def block_specs(width_multiplier: float, output_stride: int) -> tuple[BlockSpec, ...]:
+def block_specs(
+    width_multiplier: float, output_stride: int, dilation_rule: DilationRule = "tf"
+) -> tuple[BlockSpec, ...]:
     """The 17 bottlenecks at a width and an output stride.
 
-    Where the stride would pass ``output_stride`` it becomes dilation of every block after it: the
-    block that loses its stride keeps the dilation it had, all later ones are dilated (DeepLab; TF slim).
+    Where the stride would pass ``output_stride`` it is given up and becomes dilation:
+
+    * ``tf`` dilates every block after it: the block that loses its stride keeps the dilation it had, all later ones
+      have the new one (DeepLab; TF slim).
+    * ``openmmlab`` dilates the first block of each stage from there on, the one that loses its stride among them, and
+      no other (mmsegmentation 1.2.2, mmseg/models/backbones/mobilenet_v2.py, ``make_layer``).
     """
     specs: list[BlockSpec] = []
     in_channels = make_divisible(32 * width_multiplier)
@@ -71,7 +81,9 @@ def block_specs(width_multiplier: float, output_stride: int) -> tuple[BlockSpec,
             if stride_so_far * stride > output_stride:
                 stride, next_dilation = 1, dilation * stride
             stride_so_far *= stride
-            specs.append(BlockSpec(in_channels, channels, expansion, stride, dilation))
+            of_stage = next_dilation if repetition == 0 else 1
+            own_dilation = dilation if dilation_rule == "tf" else of_stage
+            specs.append(BlockSpec(in_channels, channels, expansion, stride, own_dilation))
             in_channels, dilation = channels, next_dilation
     return tuple(specs)
 
@@ -163,7 +175,7 @@ class MobileNetV2(nn.Module):
     Args:
         width_multiplier: 0.1 to 2; the paper's are 0.35, 0.5, 0.75, 1.0, 1.3 and 1.4.
         output_stride: 8, 16 or 32: the input's side over the last feature map's.
-        conventions: Padding and batch-norm epsilon of the framework the weights come from.
+        conventions: Padding, batch-norm epsilon and dilation rule of the framework the weights come from.
         last_channels: Of the last 1x1 convolution; 0 leaves it out. None: ``make_divisible(1280 * max(1, w))``,
             the paper's and torchvision's rule.
 
@@ -184,7 +196,7 @@ class MobileNetV2(nn.Module):
         if output_stride not in (8, 16, 32):
             raise ValueError(f"output_stride {output_stride} is not 8, 16 or 32")
         conventions = conventions or Conventions()
-        specs = block_specs(width_multiplier, output_stride)
+        specs = block_specs(width_multiplier, output_stride, conventions.dilation_rule)
         self.stem = ConvNorm(3, specs[0].in_channels, conventions, kernel=3, stride=2)
         self.blocks = nn.ModuleList(InvertedResidual(spec, conventions) for spec in specs)
         if last_channels is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnv2deploy.errors import CheckpointError, UsageError
 from mnv2deploy.weights.assembly import Origin, Tensors, assemble
+from mnv2deploy.weights.mmsegmentation import MMSegmentationCheckpoint, read_mmsegmentation
 from mnv2deploy.weights.tensorflow import TensorflowCheckpoint, read_frozen_graph, read_tensorflowjs
 from mnv2deploy.weights.torchvision import TorchvisionCheckpoint, read_torch
 
@@ -16,6 +17,7 @@ _READERS: dict[str, Callable[[Path], Tensors]] = {
     "tensorflowjs": read_tensorflowjs,
     "frozen-graph": read_frozen_graph,
     "torchvision": read_torch,
+    "mmsegmentation": read_mmsegmentation,
 }
 
 
@@ -53,6 +55,8 @@ def convert(
     origin: Origin
     if format_name == "torchvision":
         origin = TorchvisionCheckpoint(raw, where)
+    elif format_name == "mmsegmentation":
+        origin = MMSegmentationCheckpoint(raw, where)
     else:
         origin = TensorflowCheckpoint(raw, epsilons, where)
     return assemble(origin, shapes, where)
