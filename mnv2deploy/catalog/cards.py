@@ -47,12 +47,25 @@ class BackboneSpec:
         output_stride: 8, 16 or 32.
         padding: Convention of the framework the weights come from.
         batch_norm_eps: Of the same.
+        depth_multiplier: Of the repetitions of all stages but the first and the last, rounded up.
+        stem_channels: Of the first convolution, where it is not scaled with the width.
+        last_channels: Of the last 1x1 convolution, where it does not follow the paper's rule: 1280, scaled with
+            widths over 1.
     """
 
     width_multiplier: float
     output_stride: int = 32
     padding: Literal["tf", "torch"]
     batch_norm_eps: float
+    depth_multiplier: float = 1.0
+    stem_channels: int | None = None
+    last_channels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("stem_channels", "last_channels"):
+            channels = getattr(self, name)
+            if channels is not None and channels < 1:
+                raise ValueError(f"{name} should be at least 1, not {channels}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +116,10 @@ class DeepLabSpec:
     head_batch_norm_eps: float
     atrous_rates: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.backbone.last_channels is not None:
+            raise ValueError("last_channels belongs to networks that have the last convolution; deeplabv3 has none")
+
 
 NetworkSpec = ClassifierSpec | SSDLiteSpec | DeepLabSpec
 _TASKS = {"mobilenet_v2": "classify", "ssdlite": "detect", "deeplabv3": "segment"}
@@ -132,7 +149,9 @@ class LabelSet:
 class Weights:
     """What the checkpoint is; where it can be had is the card's ``download``."""
 
-    format: Literal["tensorflowjs", "frozen-graph", "torchvision"]
+    format: Literal[
+        "tensorflowjs", "frozen-graph", "torchvision", "timm", "huggingface", "mmpretrain", "keras", "tflite"
+    ]
     licence: str
     origin: str
 
