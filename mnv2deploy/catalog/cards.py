@@ -48,6 +48,10 @@ class BackboneSpec:
         padding: Convention of the framework the weights come from.
         batch_norm_eps: Of the same.
         dilation_rule: Of the same; which blocks are dilated at output strides below 32.
+        depth_multiplier: Of the repetitions of all stages but the first and the last, rounded up.
+        stem_channels: Of the first convolution, where it is not scaled with the width.
+        last_channels: Of the last 1x1 convolution, where it does not follow the paper's rule: 1280, scaled with
+            widths over 1.
     """
 
     width_multiplier: float
@@ -55,6 +59,15 @@ class BackboneSpec:
     padding: Literal["tf", "torch"]
     batch_norm_eps: float
     dilation_rule: Literal["tf", "openmmlab"] = "tf"
+    depth_multiplier: float = 1.0
+    stem_channels: int | None = None
+    last_channels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("stem_channels", "last_channels"):
+            channels = getattr(self, name)
+            if channels is not None and channels < 1:
+                raise ValueError(f"{name} should be at least 1, not {channels}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +121,10 @@ class DeepLabSpec:
     atrous_rates: tuple[int, ...] = ()
     channels: int = 256
     projection_kernel: int = 1
+
+    def __post_init__(self) -> None:
+        if self.backbone.last_channels is not None:
+            raise ValueError("last_channels belongs to networks that have the last convolution; deeplabv3 has none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +226,17 @@ class Weights:
         official: The address of a file that people have to get themselves: nothing is downloaded without a sha256.
     """
 
-    format: Literal["tensorflowjs", "frozen-graph", "torchvision", "mmsegmentation"]
+    format: Literal[
+        "tensorflowjs",
+        "frozen-graph",
+        "torchvision",
+        "timm",
+        "huggingface",
+        "mmpretrain",
+        "mmsegmentation",
+        "keras",
+        "tflite",
+    ]
     licence: str
     origin: str
     official: str | None = None

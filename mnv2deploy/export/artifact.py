@@ -27,7 +27,7 @@ from mnv2deploy.runtime import images
 from mnv2deploy.runtime.pipeline import open_pipeline
 from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.session import Session
-from mnv2deploy.weights.checkpoint import checkpoint_digests, read_checkpoint
+from mnv2deploy.weights.checkpoint import check_card, checkpoint_digests, read_checkpoint
 from mnv2deploy.weights.fetch import fetch
 
 _LOCAL = "local file"
@@ -94,7 +94,9 @@ def export(
     origin, checkpoint = _find_weights(card, weights, offline, progress)
     photos = list(pictures) or _sample_photos(offline, progress)
     progress.start(f"{card.name}: filling the network", total=None)
-    network = load_network(card, read_checkpoint(checkpoint, card.weights.format), str(checkpoint))
+    raw = read_checkpoint(checkpoint, card.weights.format)
+    check_card(card, raw, checkpoint)
+    network = load_network(card, raw, str(checkpoint))
     progress.start(f"{card.name}: tracing it to ONNX", total=None)
     shape = (3, card.input.height, card.input.width)
     model = graph.trace(network, shape, [entry.name for entry in _OUTPUTS[card.task]], opset or graph.DEFAULT_OPSET)

@@ -103,4 +103,11 @@ def _conventions(spec: BackboneSpec) -> Conventions:
 
 
 def _backbone(spec: BackboneSpec, last_channels: int | None = None) -> MobileNetV2:
-    return MobileNetV2(spec.width_multiplier, spec.output_stride, _conventions(spec), last_channels)
+    return MobileNetV2(
+        spec.width_multiplier,
+        spec.output_stride,
+        _conventions(spec),
+        spec.last_channels if last_channels is None else last_channels,
+        spec.depth_multiplier,
+        spec.stem_channels,
+    )

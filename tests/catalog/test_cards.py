@@ -133,8 +133,8 @@ def test_mistake_in_a_card_is_said_with_its_place(tmp_path: Path, old: str, new:
         (
             "mobilenet-v2",
             '"antialias"',
-            '"bicubic"',
-            "preprocessing.interpolation should be one of bilinear, antialias",
+            '"nearest"',
+            "preprocessing.interpolation should be one of bilinear, antialias, bicubic, not 'nearest'",
         ),
         ("mobilenet-v2", "columns = 1000", "columns = 999", "label '.*' has no column in logits of 999"),
         (
