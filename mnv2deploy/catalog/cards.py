@@ -192,6 +192,11 @@ _TASKS = {"mobilenet_v2": "classify", "ssdlite": "detect"} | dict.fromkeys(
 )
 
 
+def task_of(network: NetworkSpec) -> str:
+    """``detect``, ``classify`` or ``segment``."""
+    return _TASKS[network.architecture]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSize:
     """Of the graph, pixels."""
@@ -236,6 +241,7 @@ class Weights:
         "mmsegmentation",
         "keras",
         "tflite",
+        "native",
     ]
     licence: str
     origin: str
@@ -278,7 +284,7 @@ class Card:
     other_inputs: tuple[InputSize, ...] = ()
 
     def __post_init__(self) -> None:
-        made_for = _TASKS[self.network.architecture]
+        made_for = task_of(self.network)
         if self.task != made_for:
             raise ValueError(f"{self.network.architecture} is a network to {made_for} with, not to {self.task}")
         for size in (self.input, *self.other_inputs):
@@ -340,9 +346,17 @@ def load_card(name_or_path: str) -> Card:
         raise ModelError(f"{path}: the card has no [{error.args[0]}].") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: {error}.") from error
-    if beyond := [label for label in card.labels if not 0 <= label.column < card.network.columns]:
-        raise ModelError(f"{path}: label {beyond[0].name!r} has no column in logits of {card.network.columns}.")
+    try:
+        check_labels(card)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}.") from error
     return card
+
+
+def check_labels(card: Card) -> None:
+    """Raises ValueError where a label has no column in the logits of the card's network."""
+    if beyond := [label for label in card.labels if not 0 <= label.column < card.network.columns]:
+        raise ValueError(f"label {beyond[0].name!r} has no column in logits of {card.network.columns}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -363,11 +377,31 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _labels(labels: LabelSet, card: Path) -> list[Label]:
     """The names in ``labels/DATASET.toml``, or in ``DATASET.toml`` beside a card of the user's own."""
     beside = card.with_name(f"{labels.dataset}.toml")
-    path = _CATALOG / "labels" / f"{labels.dataset}.toml"
+    path = label_set_path(labels.dataset)
     path = path if path.exists() else beside
     if not path.exists():
         raise ModelError(f"{card}: there is no label set {labels.dataset!r}, in the catalog or as {beside}.")
-    return [_label(class_id, entry, labels.column_offset, path) for class_id, entry in read_toml(path).items()]
+    return read_label_set(path, labels.column_offset)
+
+
+def label_set_names() -> list[str]:
+    """Names of the catalog's label sets, sorted."""
+    return sorted(path.stem for path in (_CATALOG / "labels").glob("*.toml"))
+
+
+def label_set_path(name: str) -> Path:
+    """The file of a label set of the catalog."""
+    return _CATALOG / "labels" / f"{name}.toml"
+
+
+def read_label_set(path: Path, column_offset: int) -> list[Label]:
+    """The classes of a TOML of labels, in its order.
+
+    Raises:
+        UsageError: it cannot be opened.
+        ModelError: an entry is no number with a name.
+    """
+    return [_label(class_id, entry, column_offset, path) for class_id, entry in read_toml(path).items()]
 
 
 def _label(class_id: str, entry: Any, offset: int, path: Path) -> Label:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from mnv2deploy.catalog.cards import Card
 from mnv2deploy.errors import CheckpointError, UsageError
-from mnv2deploy.weights import huggingface, keras, mmpretrain, timm, torchvision
+from mnv2deploy.weights import huggingface, keras, mmpretrain, mmsegmentation, native, timm, torchvision
 from mnv2deploy.weights.agreement import require_agreement
 from mnv2deploy.weights.assembly import Origin, Tensors, assemble
 from mnv2deploy.weights.configuration import Config, read_json
 from mnv2deploy.weights.description import Description, Shapes
 from mnv2deploy.weights.keras_files import read_model_config
-from mnv2deploy.weights.mmsegmentation import MMSegmentationCheckpoint, read_mmsegmentation
 from mnv2deploy.weights.state_dict import read_state_dict
 from mnv2deploy.weights.tensorflow import TensorflowCheckpoint, read_frozen_graph, read_tensorflowjs
+from mnv2deploy.weights.tensorflow_description import describe_tensorflow
 
 Epsilons = Mapping[str, float]
 
@@ -30,7 +30,8 @@ class _Format:
     Attributes:
         read: The tensors by the origin's names.
         origin: Their places in our state dict; batch norms' epsilons are needed where they were folded.
-        describe: What they are the weights of; None where that cannot be told.
+        describe: What they are the weights of; None where shapes do not tell.
+        describe_graph: The same, for files that hold a graph, whose constants say more than shapes.
         configuration: What stands in files beside, or in the file itself.
     """
 
@@ -38,6 +39,7 @@ class _Format:
     origin: Callable[[Tensors, Epsilons, str], Origin]
     describe: Callable[[Shapes, Config, str], Description] | None = None
     configuration: Callable[[Path], Config] = lambda _: {}
+    describe_graph: Callable[[Tensors, str], Description] | None = None
 
 
 def _beside(path: Path) -> Config:
@@ -47,8 +49,8 @@ def _beside(path: Path) -> Config:
 
 
 _FORMATS = {
-    "tensorflowjs": _Format(read_tensorflowjs, TensorflowCheckpoint),
-    "frozen-graph": _Format(read_frozen_graph, TensorflowCheckpoint),
+    "tensorflowjs": _Format(read_tensorflowjs, TensorflowCheckpoint, describe_graph=describe_tensorflow),
+    "frozen-graph": _Format(read_frozen_graph, TensorflowCheckpoint, describe_graph=describe_tensorflow),
     "torchvision": _Format(
         read_state_dict, lambda raw, _, where: torchvision.torchvision_origin(raw, where), torchvision.describe
     ),
@@ -62,7 +64,12 @@ _FORMATS = {
     "mmpretrain": _Format(
         read_state_dict, lambda raw, _, where: mmpretrain.mmpretrain_origin(raw, where), mmpretrain.describe
     ),
-    "mmsegmentation": _Format(read_mmsegmentation, lambda raw, _, where: MMSegmentationCheckpoint(raw, where)),
+    "mmsegmentation": _Format(
+        read_state_dict,
+        lambda raw, _, where: mmsegmentation.mmsegmentation_origin(raw, where),
+        mmsegmentation.describe,
+    ),
+    "native": _Format(read_state_dict, lambda raw, _, where: native.native_origin(raw, where)),
     "keras": _Format(
         keras.read_keras,
         lambda raw, _, where: keras.KerasCheckpoint(raw, where),
@@ -93,17 +100,27 @@ def describe_checkpoint(path: Path, format_name: str) -> Description:
 
     Args:
         path: The main file.
-        format_name: One that describes itself: not ``tensorflowjs`` or ``frozen-graph``.
+        format_name: One that describes itself: not ``native``, which is a card.
 
     Raises:
         UsageError: there is no such file.
         CheckpointError: it is not of that format, damaged, or no network this program builds.
     """
+    return describe_tensors(read_checkpoint(path, format_name), path, format_name)
+
+
+def describe_tensors(raw: Tensors, path: Path, format_name: str) -> Description:
+    """`describe_checkpoint` of tensors that are read already.
+
+    Raises:
+        CheckpointError: see there.
+    """
     form = _FORMATS[format_name]
+    if form.describe_graph is not None:
+        return form.describe_graph(raw, str(path))
     if form.describe is None:
         raise CheckpointError(f"{path}: a checkpoint of the format {format_name} does not describe itself.")
-    shapes = {name: array.shape for name, array in read_checkpoint(path, format_name).items()}
-    return form.describe(shapes, form.configuration(path), str(path))
+    return form.describe({name: array.shape for name, array in raw.items()}, form.configuration(path), str(path))
 
 
 def check_card(card: Card, raw: Tensors, path: Path) -> None:

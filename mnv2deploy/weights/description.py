@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
-from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec, InputSize
+from mnv2deploy.catalog.cards import ClassifierSpec, InputSize, NetworkSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.widths import Layer, describe_backbone
@@ -26,17 +26,23 @@ class Description:
         preprocessing: For the whole of it: resize, colour, mean and std.
         labels: Names of the columns of the logits, in order.
         activation: What the origin applies to the logits.
+        align_corners: Of a segmenter: how its logits are upsampled.
         scales_itself: Whether mean and std stand in the network itself, so that no others will do.
         sides: What the input's sides have to be a multiple of; None where the network is its own at ``input`` alone.
+        is_assumed: Whether ``preprocessing`` is only what the origin's own programs do: the file does not say.
+        is_stride_open: Whether nothing in the file shows the backbone's output stride.
     """
 
-    network: ClassifierSpec | DeepLabSpec
+    network: NetworkSpec
     input: InputSize | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
     activation: Literal["softmax", "sigmoid"] = "softmax"
+    align_corners: bool | None = None
     scales_itself: bool = False
     sides: int | None = 1
+    is_assumed: bool = False
+    is_stride_open: bool = False
 
 
 def backbone_keys(blocks: int, *, last: bool) -> list[str]:

@@ -106,6 +106,7 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         activation=model.activation if columns > 2 else "softmax",
         scales_itself=model.scales_itself,
         sides=model.sides,
+        is_assumed=not model.scales_itself,
     )
 
 

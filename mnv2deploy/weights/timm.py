@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-from mnv2deploy.catalog.cards import InputSize
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
@@ -14,7 +13,6 @@ from mnv2deploy.weights.description import Description, Shapes, describe_classif
 from mnv2deploy.weights.state_dict import StateDict
 
 # Of every mobilenetv2 of timm's (`_cfg`), and what `timm.data.create_transform` takes for a model of one's own.
-_INPUT = InputSize(height=224, width=224)
 _PREPROCESSING = Preprocessing(
     resize="centre_crop",
     shorter_side=256,  # 224 / 0.875, its crop_pct
@@ -50,7 +48,7 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
     network = describe_classifier(
         timm_names(shapes), shapes, where, padding="torch", batch_norm_eps=_EPSILON, blocks=len(_places(shapes))
     )
-    return Description(network=network, input=_INPUT, preprocessing=_PREPROCESSING)
+    return Description(network=network, preprocessing=_PREPROCESSING, is_assumed=True)
 
 
 def timm_names(names: Collection[str]) -> Callable[[str], str]:
