@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mnv2deploy.catalog.cards import Card, ClassifierSpec, DeepLabSpec, NetworkSpec, SSDLiteSpec
-from mnv2deploy.contract import Preprocessing
+from mnv2deploy.contract import BoxDecoding, Preprocessing
 from mnv2deploy.weights.recognition import ORIGINS
 
 _ARCHITECTURES = {
@@ -33,7 +33,8 @@ def facts(card: Card, origin: str, said_by: Mapping[str, str]) -> Iterator[Fact]
     Args:
         card: Made of a checkpoint.
         origin: Of that: a key of `ORIGINS`.
-        said_by: Who said it, by ``origin``, ``network``, ``output stride``, ``input``, ``preprocessing``, ``labels``.
+        said_by: Who said it, by ``origin``, ``network``, ``output stride``, ``input``, ``preprocessing``,
+            ``decoding``, ``labels``.
     """
     network, names = card.network, [label.name for label in card.labels]
     yield Fact("origin", ORIGINS[origin], said_by["origin"])
@@ -44,6 +45,9 @@ def facts(card: Card, origin: str, said_by: Mapping[str, str]) -> Iterator[Fact]
     yield Fact("classes", classes(network), said_by["network"])
     yield Fact("input", str(card.input), said_by["input"])
     yield Fact("preprocessing", _in_words(card.preprocessing), said_by["preprocessing"])
+    if isinstance(card.decoding, BoxDecoding):
+        nms = f"boxes over {card.decoding.score_threshold}, NMS {card.decoding.iou_threshold}"
+        yield Fact("decoding", f"{card.decoding.activation}, {nms}", said_by["decoding"])
     yield Fact("labels", ", ".join(names[:3]) + ", ..." * (len(names) > 3), said_by["labels"])
 
 

@@ -78,12 +78,12 @@ def card_from_checkpoint(path: Path, answers: Answers, origin: str | None = None
         ModelError: a file of labels or preprocessing is malformed.
     """
     recognised = recognise(path, origin)
-    said_by = _said_by(recognised)
+    said_by = _said_by(recognised, origin is not None)
     known = _answered(_known(recognised), answers, recognised, said_by)
     questions = list(_questions(known, recognised, answers))
     if known.size is None or known.preprocessing is None or known.labels is None or questions:
-        summary = f"{path} is {title(known.network)} of {ORIGINS[recognised.origin]}, {classes(known.network)}"
-        raise UsageError(f"{summary}. It does not say everything; give {'; '.join(questions)}.")
+        summary = f"{path} is {title(known.network)} from {ORIGINS[recognised.origin]} with {classes(known.network)}"
+        raise UsageError(f"{summary}. It does not say everything that is needed; give {', '.join(questions)}.")
     try:
         made = _empty_card(recognised.says, recognised, known.size, known.preprocessing, known.labels)
         card = replace(
@@ -107,14 +107,18 @@ def _known(recognised: Recognised) -> _Known:
     return _Known(says.network, says.input, None if says.is_assumed else says.preprocessing, labels)
 
 
-def _said_by(recognised: Recognised) -> dict[str, str]:
-    facts = ("origin", "network", "output stride", "input", "preprocessing", "labels")
-    if isinstance(recognised.says, Card) and recognised.origin != "native":
-        by = f"the catalog: these are the weights of {recognised.says.name}"
-        return dict.fromkeys(facts, by)
-    said_by = dict.fromkeys(facts, "the checkpoint")
+def _said_by(recognised: Recognised, is_told: bool) -> dict[str, str]:
+    what = ("origin", "network", "output stride", "input", "preprocessing", "decoding", "labels")
+    if isinstance(recognised.says, Card):
+        file = "the file's header"
+        is_ours = recognised.origin == "native"
+        return dict.fromkeys(what, file if is_ours else f"the catalog's {recognised.says.name}")
+    said_by = dict.fromkeys(what, "the checkpoint")
+    said_by["origin"] = "you" if is_told else "the names of its tensors"
+    said_by["network"] = "their shapes"
+    said_by["decoding"] = "the configuration of TensorFlow's SSDLite"
     if recognised.origin == "mmsegmentation":
-        said_by["output stride"] = "mmsegmentation's configurations (M-V2-D8)"
+        said_by["output stride"] = "mmsegmentation's configurations, M-V2-D8"
     return said_by
 
 
@@ -165,17 +169,17 @@ def _questions(known: _Known, recognised: Recognised, answers: Answers) -> Itera
     """What is still to be answered, and how."""
     task, columns = task_of(known.network), known.network.columns
     if _is_stride_open(recognised) and answers.output_stride is None:
-        yield "--output-stride 8 or 16, as it was exported with"
+        yield "--output-stride (8 or 16, as in its training)"
     if known.size is None:
         usual = _USUAL_SIZES.get(recognised.origin if task == "classify" else task, "HEIGHTxWIDTH")
-        yield f"--size, the input it was trained for (usual: {usual})"
+        yield f"--size (of its input, in most cases {usual})"
     if known.preprocessing is None and answers.preprocessing is None:
         name = _convention(recognised.origin, task)
-        yield f"--preprocessing, as it was trained with ({name}, if as {ORIGINS[recognised.origin]} does it; or a file)"
+        yield f"--preprocessing ({name}, if its pictures were prepared as there; or another, or a TOML file)"
     if known.labels is None:
         known_set = _LABEL_SETS.get((task, columns))
         proposed = f"{known_set}, if it was trained on that; or " if known_set else ""
-        yield f"--labels, the names of its classes ({proposed}a file, one name a line; or `numbers` for none)"
+        yield f"--labels ({proposed}a file with a name a line; or `numbers` for classes without names)"
 
 
 def _convention(origin: str, task: str) -> str:

@@ -15,6 +15,7 @@ from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.description import Description, out_channels
 from mnv2deploy.weights.tensorflow import tensorflow_scope
+from mnv2deploy.weights.tensorflow_anchors import check_anchors
 from mnv2deploy.weights.widths import Layer, describe_backbone
 
 _BLOCKS = 17
@@ -73,7 +74,7 @@ def _describe_ssdlite(raw: Tensors, where: str) -> Description:
     if f"BoxPredictor_{maps}/ClassPredictor/weights" in shapes or boxes != [4 * count for count in _ANCHORS_PER_CELL]:
         raise CheckpointError(
             f"{where} predicts {[count // 4 for count in boxes]} anchors a cell; SSDLite's {list(_ANCHORS_PER_CELL)} "
-            "are known. Write a card that describes the others, and give it with --weights."
+            "are known; describe others in a card, see docs/cards.md."
         )
     columns = classes[0] // _ANCHORS_PER_CELL[0]
     if columns < 2 or classes != [columns * count for count in _ANCHORS_PER_CELL]:
@@ -90,6 +91,7 @@ def _describe_ssdlite(raw: Tensors, where: str) -> Description:
             **_ANCHORS,  # type: ignore[arg-type]
         ),
     )
+    check_anchors(raw, network.anchors, where)
     return Description(network=network, input=size, **_preprocessing(raw, "stretch"))
 
 
