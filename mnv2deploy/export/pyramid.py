@@ -55,7 +55,7 @@ def convolve_before_stretching(model: onnx.ModelProto) -> None:
             kept = [*graph.node[:place], *nodes, *graph.node[place + 1 :]]
             del graph.node[:]
             graph.node.extend(kept)
-    drop_unread(graph)
+            drop_unread(graph)
 
 
 def _is_plain_3x3(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
@@ -75,8 +75,8 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _branch(name: str, producers: dict[str, onnx.NodeProto], shapes: dict[str, tuple[int, ...]]) -> _Branch:
-    node, channels = producers[name], shapes[name][1]
-    if node.op_type != "Resize":
+    node, channels = producers.get(name), shapes[name][1]
+    if node is None or node.op_type != "Resize":
         return _Branch(name, channels, "", (0, 0))
     height, width = shapes[node.input[0]][2:]
     return _Branch(name, channels, node.input[0], (height, width))

@@ -44,9 +44,7 @@ def test_card_without_sources_says_where_its_file_is() -> None:
     assert len(set(by_hand.values())) == len(by_hand) == 8
     for name, official in by_hand.items():
         head, dataset = name.split("-")
-        pattern = (
-            r"https://download\.openmmlab\.com/mmsegmentation/v0\.5/mobilenet_v2/.+[-_][0-9]{6}-[0-9a-f]{8}\.pth"
-        )
+        pattern = r"https://download\.openmmlab\.com/mmsegmentation/v0\.5/mobilenet_v2/.+[-_][0-9]{6}-[0-9a-f]{8}\.pth"
         assert re.fullmatch(pattern, official or "")
         assert f"{head}_" in official and dataset in official  # noqa: PT018
         assert load_card(name).download.official == official
@@ -119,7 +117,11 @@ SHA = 'sha256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e430
         ),
         ("height = 300", "height = 0", "an input of 0 x 300 pixels"),
         ("[preprocessing]", "[[other_inputs]]\nheight = 9\nwidth = 0\n[preprocessing]", "an input of 9 x 0 pixels"),
-        ("batch_norm_eps = 1e-3", 'dilation_rule = "mm"', "backbone.dilation_rule should be one of tf, openmmlab"),
+        (
+            'padding = "tf"',
+            'padding = "tf"\ndilation_rule = "mm"',
+            "backbone.dilation_rule should be one of tf, openmmlab",
+        ),
         ("columns = 91", "columns = 91.0", "network.columns should be int, not 91.0"),
         ("columns = 91", "columns = 90", "label 'toothbrush' has no column in logits of 90"),
         ("column_offset = 0", "column_offset = -2", "label 'person' has no column"),
