@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import zipfile
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ ORIGINS = {
     "keras": "keras.applications",
     "tensorflowjs": "TensorFlow.js",
     "frozen-graph": "a TensorFlow graph",
+    "tflite": "TensorFlow Lite",
     "native": "mnv2deploy",
 }
 _NAMES = {
@@ -40,16 +42,18 @@ _OF_KIND = {
     "keras": ("keras",),
     "tensorflowjs": ("tensorflowjs",),
     "frozen-graph": ("frozen-graph",),
+    "tflite": ("tflite",),
 }
 _ENDINGS = {
     ".safetensors": "safetensors",
     ".json": "tensorflowjs",
     ".pb": "frozen-graph",
+    ".tflite": "tflite",
     ".h5": "keras",
     ".hdf5": "keras",
     ".keras": "keras",
 } | dict.fromkeys((".pth", ".pt", ".bin", ".ckpt", ".tar", ".th"), "torch")
-_HDF5, _PICKLE = b"\x89HDF\r\n\x1a\n", b"\x80"
+_HDF5, _TFLITE, _PICKLE = b"\x89HDF\r\n\x1a\n", b"TFL3", b"\x80"
 # The main file of a folder as its framework publishes one.
 _MAIN_FILES = ("model.safetensors", "pytorch_model.bin", "model.json")
 
@@ -128,13 +132,15 @@ def file_kind(path: Path) -> str:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
     if start == _HDF5:
         return "keras"
+    if start[4:] == _TFLITE:
+        return "tflite"
     if path.suffix.lower() in _ENDINGS:
         return _ENDINGS[path.suffix.lower()]
     if start.startswith(_PICKLE):
         return "torch"
     raise CheckpointError(
         f"{path} is no checkpoint of a kind that is read: torch's (.pth, .pt, .bin, .safetensors), Keras's (.h5, "
-        ".keras), a frozen TensorFlow graph (.pb) or a TensorFlow.js model.json."
+        ".keras), a frozen TensorFlow graph (.pb), a TensorFlow.js model.json or a TensorFlow Lite model (.tflite)."
     )
 
 
@@ -151,12 +157,21 @@ def _main_file(path: Path) -> Path:
 
 def _of_the_catalog(path: Path, origins: tuple[str, ...]) -> Card | None:
     """The card whose weights these are, byte for byte."""
-    for card in map(load_card, card_names()):
-        if card.weights.format in origins:
-            digests = {digest for _, digest in checkpoint_digests(path, card.weights.format)}
-            if any(digests == {file.sha256 for file in source.files} for source in card.download.sources):
-                return card
+    digests = frozenset(digest for _, digest in checkpoint_digests(path, origins[0]))  # a kind's are alike
+    for form, files, name in _catalog_files():
+        if form in origins and files == digests:
+            return load_card(name)
     return None
+
+
+@functools.cache
+def _catalog_files() -> list[tuple[str, frozenset[str], str]]:
+    """Format, digests and card of everything the catalog can fetch."""
+    return [
+        (card.weights.format, frozenset(file.sha256 for file in source.files), card.name)
+        for card in map(load_card, card_names())
+        for source in card.download.sources
+    ]
 
 
 def _unknown(path: Path, raw: Tensors, failures: dict[str, CheckpointError]) -> CheckpointError:
