@@ -171,7 +171,7 @@ def _questions(known: _Known, recognised: Recognised, answers: Answers) -> Itera
     if _is_stride_open(recognised) and answers.output_stride is None:
         yield "--output-stride (8 or 16, as in its training)"
     if known.size is None:
-        usual = _USUAL_SIZES.get(recognised.origin if task == "classify" else task, "HEIGHTxWIDTH")
+        usual = _usual_size(recognised.origin, task)
         yield f"--size (of its input, in most cases {usual})"
     if known.preprocessing is None and answers.preprocessing is None:
         name = _convention(recognised.origin, task)
@@ -190,9 +190,14 @@ def _convention(origin: str, task: str) -> str:
     return origin if origin in ("torchvision", "timm", "mmpretrain", "huggingface") else "keras"
 
 
-_USUAL_SIZES = {"segment": "512x512 or 513x513", "detect": "300x300"} | dict.fromkeys(
-    ("torchvision", "timm", "mmpretrain", "huggingface", "keras"), "224x224"
-)
+def _usual_size(origin: str, task: str) -> str:
+    if task == "classify":
+        return "224x224"
+    if task == "detect":
+        return "300x300"
+    return "512x512 or 512x1024" if origin == "mmsegmentation" else "513x513"
+
+
 # The catalog's label sets by task and columns of the logits.
 _LABEL_SETS = {
     ("classify", 1000): "imagenet",
