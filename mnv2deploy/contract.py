@@ -89,7 +89,8 @@ class Preprocessing:
         resize: ``stretch``: both sides to the input's, the aspect ratio given up. ``centre_crop``: the shorter side to
             ``shorter_side``, then the middle of the size of the input. ``pad``: as large as fits the input, in its top
             left corner, the rest filled with ``pad_value``.
-        interpolation: ``bilinear``, or ``antialias``: bilinear as PIL does it, over all pixels that are made smaller.
+        interpolation: ``bilinear``; ``antialias``: bilinear as PIL does it, over all pixels that are made smaller;
+            ``bicubic``: as PIL does it, over all pixels too.
         colour: ``rgb``, the order of the channels.
         mean: Of each channel, on the 0..255 scale.
         std: Of each channel, on the 0..255 scale.
@@ -98,7 +99,7 @@ class Preprocessing:
     """
 
     resize: Literal["stretch", "centre_crop", "pad"]
-    interpolation: Literal["bilinear", "antialias"]
+    interpolation: Literal["bilinear", "antialias", "bicubic"]
     colour: Literal["rgb"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

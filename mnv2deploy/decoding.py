@@ -84,12 +84,13 @@ class ClassificationDecoding:
 
     Attributes:
         task: Which decoding this is.
-        activation: ``softmax``: what turns the logits of all columns into probabilities.
+        activation: What turns logits into probabilities: ``softmax``, of one class among all; ``sigmoid``, of each
+            class by itself.
         top: Default of ``--top``: so many classes are answered, the likeliest first.
     """
 
     task: Literal["classify"] = "classify"
-    activation: Literal["softmax"] = "softmax"
+    activation: Literal["softmax", "sigmoid"] = "softmax"
     top: int = 5
 
     def __post_init__(self) -> None:

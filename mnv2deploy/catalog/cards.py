@@ -8,7 +8,7 @@ a card of your own.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,12 +47,27 @@ class BackboneSpec:
         output_stride: 8, 16 or 32.
         padding: Convention of the framework the weights come from.
         batch_norm_eps: Of the same.
+        dilation_rule: Of the same; which blocks are dilated at output strides below 32.
+        depth_multiplier: Of the repetitions of all stages but the first and the last, rounded up.
+        stem_channels: Of the first convolution, where it is not scaled with the width.
+        last_channels: Of the last 1x1 convolution, where it does not follow the paper's rule: 1280, scaled with
+            widths over 1.
     """
 
     width_multiplier: float
     output_stride: int = 32
     padding: Literal["tf", "torch"]
     batch_norm_eps: float
+    dilation_rule: Literal["tf", "openmmlab"] = "tf"
+    depth_multiplier: float = 1.0
+    stem_channels: int | None = None
+    last_channels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("stem_channels", "last_channels"):
+            channels = getattr(self, name)
+            if channels is not None and channels < 1:
+                raise ValueError(f"{name} should be at least 1, not {channels}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +102,7 @@ class SSDLiteSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepLabSpec:
-    """Mobile DeepLabv3.
+    """DeepLabv3, mobile or OpenMMLab's.
 
     Attributes:
         architecture: The tag.
@@ -95,6 +110,8 @@ class DeepLabSpec:
         columns: Of the logits, background included.
         head_batch_norm_eps: The head's differs from the backbone's in TensorFlow.
         atrous_rates: Of the ASPP's dilated branches; empty is the paper's reduced form.
+        channels: Of each branch and of the projection.
+        projection_kernel: Side of the projection's kernel.
     """
 
     architecture: Literal["deeplabv3"]
@@ -102,10 +119,82 @@ class DeepLabSpec:
     columns: int
     head_batch_norm_eps: float
     atrous_rates: tuple[int, ...] = ()
+    channels: int = 256
+    projection_kernel: int = 1
+
+    def __post_init__(self) -> None:
+        if self.backbone.last_channels is not None:
+            raise ValueError("last_channels belongs to networks that have the last convolution; deeplabv3 has none")
 
 
-NetworkSpec = ClassifierSpec | SSDLiteSpec | DeepLabSpec
-_TASKS = {"mobilenet_v2": "classify", "ssdlite": "detect", "deeplabv3": "segment"}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepLabPlusSpec:
+    """DeepLabV3+.
+
+    Attributes:
+        architecture: The tag.
+        backbone: Without its last convolution.
+        columns: Of the logits.
+        channels: Of the head's convolutions.
+        low_level_channels: Of the decoder's finer map, once reduced.
+        atrous_rates: Of the dilated branches.
+    """
+
+    architecture: Literal["deeplabv3plus"]
+    backbone: BackboneSpec
+    columns: int
+    channels: int
+    low_level_channels: int
+    atrous_rates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FCNSpec:
+    """FCN.
+
+    Attributes:
+        architecture: The tag.
+        backbone: Without its last convolution.
+        columns: Of the logits.
+        channels: Of the head's convolutions.
+        convolutions: Before the one that joins them with their input.
+    """
+
+    architecture: Literal["fcn"]
+    backbone: BackboneSpec
+    columns: int
+    channels: int
+    convolutions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PSPNetSpec:
+    """PSPNet.
+
+    Attributes:
+        architecture: The tag.
+        backbone: Without its last convolution.
+        columns: Of the logits.
+        channels: Of the head's convolutions.
+        pyramid: Regions of a side at each scale.
+    """
+
+    architecture: Literal["pspnet"]
+    backbone: BackboneSpec
+    columns: int
+    channels: int
+    pyramid: tuple[int, ...]
+
+
+NetworkSpec = ClassifierSpec | SSDLiteSpec | DeepLabSpec | DeepLabPlusSpec | FCNSpec | PSPNetSpec
+_TASKS = {"mobilenet_v2": "classify", "ssdlite": "detect"} | dict.fromkeys(
+    ("deeplabv3", "deeplabv3plus", "fcn", "pspnet"), "segment"
+)
+
+
+def task_of(network: NetworkSpec) -> str:
+    """``detect``, ``classify`` or ``segment``."""
+    return _TASKS[network.architecture]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +208,9 @@ class InputSize:
         if self.height < 1 or self.width < 1:
             raise ValueError(f"an input of {self.height} x {self.width} pixels")
 
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSet:
@@ -130,11 +222,30 @@ class LabelSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What the checkpoint is; where it can be had is the card's ``download``."""
+    """What the checkpoint is; where it can be had is the card's ``download``.
 
-    format: Literal["tensorflowjs", "frozen-graph", "torchvision"]
+    Attributes:
+        format: Whose names and layouts its tensors have.
+        licence: SPDX.
+        origin: Where it comes from, in words.
+        official: The address of a file that people have to get themselves: nothing is downloaded without a sha256.
+    """
+
+    format: Literal[
+        "tensorflowjs",
+        "frozen-graph",
+        "torchvision",
+        "timm",
+        "huggingface",
+        "mmpretrain",
+        "mmsegmentation",
+        "keras",
+        "tflite",
+        "native",
+    ]
     licence: str
     origin: str
+    official: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +266,7 @@ class Card:
         name: The TOML file's name, without ending; not written in the file.
         labels: Read from the label set the card names.
         download: The sources of the weights, in the order they are tried.
+        other_inputs: Sizes beside ``input`` that the model can be exported at.
     """
 
     name: str
@@ -169,17 +281,33 @@ class Card:
     labels: tuple[Label, ...]
     download: Download
     published: tuple[Published, ...] = ()
+    other_inputs: tuple[InputSize, ...] = ()
 
     def __post_init__(self) -> None:
-        made_for = _TASKS[self.network.architecture]
+        made_for = task_of(self.network)
         if self.task != made_for:
             raise ValueError(f"{self.network.architecture} is a network to {made_for} with, not to {self.task}")
-        check_resize(self.task, self.preprocessing, self.input.height, self.input.width)
+        for size in (self.input, *self.other_inputs):
+            check_resize(self.task, self.preprocessing, size.height, size.width)
 
     @property
     def task(self) -> str:
         """``detect``, ``classify`` or ``segment``."""
         return self.decoding.task
+
+    def at(self, size: InputSize) -> Card:
+        """The same model with an input of another size.
+
+        Raises:
+            UsageError: the card does not have that size.
+        """
+        sizes = (self.input, *self.other_inputs)
+        if size not in sizes:
+            raise UsageError(
+                f"{self.name} can be exported at {' or '.join(map(str, sizes))}, not at {size}; for another size write "
+                "a card of your own."
+            )
+        return replace(self, input=size, other_inputs=tuple(other for other in sizes if other != size))
 
 
 def card_names() -> list[str]:
@@ -209,17 +337,26 @@ def load_card(name_or_path: str) -> Card:
         if made_here := sorted({"name", "download"} & set(table)):
             raise ValueError(f"unknown key {', '.join(made_here)}")
         # Without sources the weights have to be given, with --weights.
-        sources = table["weights"].pop("sources", None)
-        download = Download(path.stem, ()) if sources is None else parse_download(path.stem, sources, str(path))
+        sources, official = table["weights"].pop("sources", None), table["weights"].get("official")
+        by_hand = Download(path.stem, (), official)
+        download = by_hand if sources is None else parse_download(path.stem, sources, str(path))
         labels = _labels(build(LabelSet, table["labels"], "labels"), path)
         card = build(Card, {**table, "name": path.stem, "labels": labels, "download": download})
     except KeyError as error:
         raise ModelError(f"{path}: the card has no [{error.args[0]}].") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: {error}.") from error
-    if beyond := [label for label in card.labels if not 0 <= label.column < card.network.columns]:
-        raise ModelError(f"{path}: label {beyond[0].name!r} has no column in logits of {card.network.columns}.")
+    try:
+        check_labels(card)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}.") from error
     return card
+
+
+def check_labels(card: Card) -> None:
+    """Raises ValueError where a label has no column in the logits of the card's network."""
+    if beyond := [label for label in card.labels if not 0 <= label.column < card.network.columns]:
+        raise ValueError(f"label {beyond[0].name!r} has no column in logits of {card.network.columns}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -240,11 +377,31 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _labels(labels: LabelSet, card: Path) -> list[Label]:
     """The names in ``labels/DATASET.toml``, or in ``DATASET.toml`` beside a card of the user's own."""
     beside = card.with_name(f"{labels.dataset}.toml")
-    path = _CATALOG / "labels" / f"{labels.dataset}.toml"
+    path = label_set_path(labels.dataset)
     path = path if path.exists() else beside
     if not path.exists():
         raise ModelError(f"{card}: there is no label set {labels.dataset!r}, in the catalog or as {beside}.")
-    return [_label(class_id, entry, labels.column_offset, path) for class_id, entry in read_toml(path).items()]
+    return read_label_set(path, labels.column_offset)
+
+
+def label_set_names() -> list[str]:
+    """Names of the catalog's label sets, sorted."""
+    return sorted(path.stem for path in (_CATALOG / "labels").glob("*.toml"))
+
+
+def label_set_path(name: str) -> Path:
+    """The file of a label set of the catalog."""
+    return _CATALOG / "labels" / f"{name}.toml"
+
+
+def read_label_set(path: Path, column_offset: int) -> list[Label]:
+    """The classes of a TOML of labels, in its order.
+
+    Raises:
+        UsageError: it cannot be opened.
+        ModelError: an entry is no number with a name.
+    """
+    return [_label(class_id, entry, column_offset, path) for class_id, entry in read_toml(path).items()]
 
 
 def _label(class_id: str, entry: Any, offset: int, path: Path) -> Label:

@@ -62,10 +62,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Something to fetch: its name and its sources, to be tried in order."""
+    """Something to fetch.
+
+    Attributes:
+        name: Of the model or photo set.
+        sources: To be tried in order; none where only people can get it.
+        official: Then the address they get it from, if it is known.
+    """
 
     name: str
     sources: tuple[Source, ...]
+    official: str | None = None
 
 
 def parse_source(table: Mapping[str, Any], where: str) -> Source:

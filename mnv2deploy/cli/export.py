@@ -1,4 +1,4 @@
-"""``mnv2deploy export``: a model of the catalog becomes an artifact."""
+"""``mnv2deploy export``: a model of the catalog, or a checkpoint from anywhere, becomes an artifact."""
 
 from __future__ import annotations
 
@@ -10,16 +10,60 @@ import typer
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
+    from mnv2deploy.catalog.cards import Card, InputSize
     from mnv2deploy.export.artifact import Exported
+    from mnv2deploy.export.checkpoint_facts import Fact
 
 
 def export(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A model of the catalog, or the path of a card or of a build recipe.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A model of the catalog, or the path of a card or of a build recipe.",
+            show_default=False,
+        ),
+    ] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="CHECKPOINT", help="Export this checkpoint, wherever it was trained, instead of a NAME."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="The artifact to write.  [default: NAME.onnx]"),
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="With --from: where it comes from, instead of what its tensors' names show.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="With --from: refuse it unless it is made to classify, detect or segment.")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE_OR_SET",
+            help="With --from: names of the classes, one a line, TOML or JSON; a label set such as voc; or numbers.",
+        ),
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_TOML",
+            help="With --from: how pictures are prepared: as torchvision, timm, huggingface, mmpretrain, keras, "
+            "mmsegmentation, ssdlite or deeplab do, or a TOML's [preprocessing].",
+        ),
+    ] = None,
+    resize: Annotated[
+        str | None, typer.Option(help="With --from: stretch, centre_crop or pad, whatever the preprocessing says.")
+    ] = None,
+    interpolation: Annotated[
+        str | None, typer.Option(help="With --from: bilinear, antialias or bicubic, whatever the preprocessing says.")
+    ] = None,
+    output_stride: Annotated[
+        int | None,
+        typer.Option(help="With --from: 8, 16 or 32, of a segmenter that does not show it.", show_default=False),
     ] = None,
     opset: Annotated[
         int | None, typer.Option(help="ONNX opset of the graph.  [default: 18]", show_default=False)
@@ -30,8 +74,18 @@ def export(
             "--simplify/--no-simplify", help="Run onnxsim on the graph.  [default: simplify]", show_default=False
         ),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Size of the input, one that the card has; with --from any.  [default: the card's first]",
+        ),
+    ] = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Fill the network from this checkpoint, not the catalog's.")
+        Path | None, typer.Option(metavar="FILE", help="Fill the network of NAME from this checkpoint.")
+    ] = None,
+    state_dict: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the network's weights too, as .safetensors.")
     ] = None,
     pictures: Annotated[
         list[Path] | None,
@@ -44,46 +98,150 @@ def export(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Build a model's ONNX artifact and check it against torch."""
-    from mnv2deploy.artifacts.recipes import recipe_for
-
-    recipe = recipe_for(name)
-    exported = run_export(
-        recipe.model,
-        output or recipe.output,
-        opset=recipe.opset if opset is None else opset,
-        simplified=recipe.simplify if simplify is None else simplify,
-        weights=weights,
-        pictures=pictures or [],
-        offline=offline,
-        quiet=quiet,
-    )
+    said = {
+        "task": task,
+        "labels": labels,
+        "preprocessing": preprocessing,
+        "resize": resize,
+        "interpolation": interpolation,
+        "output_stride": output_stride,
+    }
+    options: dict[str, Any] = {
+        "opset": opset,
+        "simplify": simplify,
+        "size": size,
+        "state_dict": state_dict,
+        "pictures": pictures or [],
+        "offline": offline,
+        "quiet": quiet,
+    }
+    recognised: tuple[Fact, ...] = ()
+    if from_ is not None:
+        if name is not None or weights is not None:
+            other = f"NAME ({name})" if name is not None else f"--weights {weights}"
+            raise UsageError(f"--from is a checkpoint that says itself what it is; leave out {other}.")
+        exported, recognised = _export_checkpoint(from_, output, origin, said, **options)
+    elif name is not None:
+        belong = [option for option, value in {"origin": origin, **said}.items() if value is not None]
+        if belong:
+            option = belong[0].replace("_", "-")
+            raise UsageError(f"--{option} is said of a checkpoint given with --from; of {name} its card says it.")
+        exported = _export_card(name, output, weights=weights, **options)
+    else:
+        raise UsageError("Say what to export: a NAME of the catalog, or a checkpoint with --from.")
     if json:
         from json import dumps
 
-        typer.echo(dumps(_document(exported)))
+        typer.echo(dumps(_document(exported, recognised)))
     elif not quiet:
         _print(exported)
 
 
-def run_export(model: str, output: Path, *, quiet: bool, **options: Any) -> Exported:
+def _export_card(
+    name: str, output: Path | None, *, opset: int | None, simplify: bool | None, **options: Any
+) -> Exported:
+    from mnv2deploy.artifacts.recipes import recipe_for
+
+    recipe = recipe_for(name)
+    return run_export(
+        recipe.model,
+        output or recipe.output,
+        opset=recipe.opset if opset is None else opset,
+        simplified=recipe.simplify if simplify is None else simplify,
+        **options,
+    )
+
+
+def _export_checkpoint(
+    checkpoint: Path,
+    output: Path | None,
+    origin: str | None,
+    said: dict[str, Any],
+    *,
+    simplify: bool | None,
+    size: str | None,
+    quiet: bool,
+    **options: Any,
+) -> tuple[Exported, tuple[Fact, ...]]:
+    """Exports what a checkpoint is recognised as, and says first what that is."""
+    from mnv2deploy.cli.table import format_table
+
+    require_build_extra()
+    _check_files(output, options["state_dict"])
+    _check_words(said)
+    from mnv2deploy.export.from_checkpoint import Answers, card_from_checkpoint
+
+    answers = Answers(size=None if size is None else _input_size(size), **said)
+    proposal = card_from_checkpoint(checkpoint, answers, origin)
+    if not quiet:
+        rows = [[fact.what, fact.value, fact.said_by] for fact in proposal.facts]
+        typer.echo(format_table(["RECOGNISED", "", "SAID BY"], rows) + "\n", err=True)
+    output = output or Path(f"{proposal.card.name}.onnx")
+    simplified = simplify is not False
+    exported = _run(proposal.card, output, quiet=quiet, weights=proposal.checkpoint, simplified=simplified, **options)
+    return exported, proposal.facts
+
+
+def run_export(model: str, output: Path, *, size: str | None = None, quiet: bool, **options: Any) -> Exported:
     """Exports with progress on the terminal, or says which extra is missing.
 
     Raises:
         MissingDependencyError: torch, onnx or their friends are not installed.
-        UsageError: the output's name is not an artifact's.
+        UsageError: the output's name is not an artifact's, or the model is not made for this size.
     """
     require_build_extra()
-    if output.suffix != ".onnx":
-        raise UsageError(f"{output}: an artifact's name ends in .onnx.")
+    _check_files(output, options.get("state_dict"))
     from mnv2deploy.catalog.cards import load_card
+
+    card = load_card(model)
+    if size is not None:
+        card = card.at(_input_size(size))
+    return _run(card, output, quiet=quiet, **options)
+
+
+def _run(card: Card, output: Path, *, quiet: bool, **options: Any) -> Exported:
     from mnv2deploy.cli.progress import terminal_progress
     from mnv2deploy.export.artifact import export as export_artifact
 
     progress = terminal_progress(quiet=quiet)
     try:
-        return export_artifact(load_card(model), output, progress=progress, **options)
+        return export_artifact(card, output, progress=progress, **options)
     finally:
         progress.stop()
+
+
+def _check_files(output: Path | None, state_dict: Path | None) -> None:
+    if output is not None and output.suffix != ".onnx":
+        raise UsageError(f"{output}: an artifact's name ends in .onnx.")
+    if state_dict is not None and state_dict.suffix != ".safetensors":
+        raise UsageError(f"{state_dict}: the name of a state dict ends in .safetensors.")
+
+
+def _check_words(said: dict[str, Any]) -> None:
+    """Raises UsageError where an option has a value it does not know."""
+    from mnv2deploy.catalog.conventions import INTERPOLATIONS, RESIZES
+
+    allowed: dict[str, tuple[object, ...]] = {
+        "task": ("classify", "detect", "segment"),
+        "resize": RESIZES,
+        "interpolation": INTERPOLATIONS,
+        "output_stride": (8, 16, 32),
+    }
+    for option, values in allowed.items():
+        if said[option] not in (None, *values):
+            among = ", ".join(map(str, values))
+            raise UsageError(f"--{option.replace('_', '-')} {said[option]} is not one of {among}.")
+
+
+def _input_size(text: str) -> InputSize:
+    """``512x1024`` as a size."""
+    from re import fullmatch
+
+    from mnv2deploy.catalog.cards import InputSize
+
+    if not (sides := fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)):
+        raise UsageError(f"--size {text} is no size; give height x width, as 512x1024.")
+    return InputSize(height=int(sides[1]), width=int(sides[2]))
 
 
 def require_build_extra() -> None:
@@ -118,10 +276,11 @@ def _print(exported: Exported) -> None:
     typer.echo(format_table(["OUTPUT", "BATCH", "MAX ERROR", "MEAN ERROR", "MAX / RANGE"], rows, right=[1, 2, 3, 4]))
 
 
-def _document(exported: Exported) -> dict[str, Any]:
+def _document(exported: Exported, recognised: tuple[Fact, ...]) -> dict[str, Any]:
     import dataclasses
 
-    return {
+    document: dict[str, Any] = {"recognised": [dataclasses.asdict(fact) for fact in recognised]} if recognised else {}
+    return document | {
         "path": str(exported.path),
         "sha256": exported.sha256,
         "size": exported.size,

@@ -110,9 +110,15 @@ def _card_rows(card: Card) -> list[Row]:
         ("model", f"{card.name}: {card.title}"),
         ("task", f"{card.task}, {len(card.labels)} classes"),
         ("input", f"(N, 3, {card.input.height}, {card.input.width}) float32, NCHW"),
+        *([("other inputs", ", ".join(map(str, card.other_inputs)))] if card.other_inputs else []),
         ("weights", f"{card.weights.format}, {card.weights.licence}, {card.weights.origin}"),
-        ("download", f"{sources[0].size / 1e6:.1f} MB from {sources[0].url}" if sources else "-"),
+        ("download", f"{sources[0].size / 1e6:.1f} MB from {sources[0].url}" if sources else _by_hand(card)),
     ]
+
+
+def _by_hand(card: Card) -> str:
+    where = f"{card.weights.official}, " if card.weights.official else ""
+    return f"by hand: {where}then mnv2deploy export {card.name} --weights FILE"
 
 
 def _card_fields(card: Card) -> dict[str, Any]:
@@ -123,6 +129,7 @@ def _card_fields(card: Card) -> dict[str, Any]:
         "kind": "card",
         "task": card.task,
         "input": {"layout": "NCHW", "dtype": "float32", "height": card.input.height, "width": card.input.width},
+        "other_inputs": [dataclasses.asdict(size) for size in card.other_inputs],
         "network": dataclasses.asdict(card.network),
         "weights": dataclasses.asdict(card.weights),
         "download_size": card.download.sources[0].size if card.download.sources else None,

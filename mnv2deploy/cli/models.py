@@ -46,16 +46,20 @@ def _models(*, json: bool) -> None:
         [
             card.name,
             card.task,
-            f"{card.input.height}x{card.input.width}",
+            str(card.input),
             str(len(card.labels)),
             ", ".join(f"{number.value:g} {number.metric} ({number.dataset})" for number in card.published[:1]) or "-",
             card.weights.licence,
-            f"{card.download.sources[0].size / 1e6:.0f} MB",
+            f"{card.download.sources[0].size / 1e6:.0f} MB" if card.download.sources else "by hand",
         ]
         for card in cards
     ]
     header = ["NAME", "TASK", "INPUT", "CLASSES", "PUBLISHED", "LICENCE", "DOWNLOAD"]
     typer.echo(format_table(header, rows, right=[3, 6]))
+    if any(not card.download.sources for card in cards):
+        typer.echo(
+            "\nby hand: 'mnv2deploy inspect NAME' says where; 'mnv2deploy export NAME --weights FILE' builds it."
+        )
 
 
 def _spectrum(plot: Path | None, *, json: bool) -> None:

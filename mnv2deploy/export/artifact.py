@@ -18,6 +18,8 @@ from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecodi
 from mnv2deploy.errors import ModelError
 from mnv2deploy.export import graph, parity
 from mnv2deploy.export.pooling import project_pooled_branch_once, use_global_average_pool
+from mnv2deploy.export.pyramid import convolve_before_stretching
+from mnv2deploy.export.resizing import stretch_by_constant_scales
 from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.networks import anchor_layers, load_network
@@ -26,8 +28,10 @@ from mnv2deploy.runtime import images
 from mnv2deploy.runtime.pipeline import open_pipeline
 from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.session import Session
-from mnv2deploy.weights.checkpoint import checkpoint_digests, read_checkpoint
+from mnv2deploy.weights.assembly import Tensors
+from mnv2deploy.weights.checkpoint import check_card, checkpoint_digests, read_checkpoint
 from mnv2deploy.weights.fetch import fetch
+from mnv2deploy.weights.native import WeightsOrigin, native_bytes, recorded_origin
 
 _LOCAL = "local file"
 _LOGITS = Output(name="class_logits", meaning="class_logits")
@@ -66,6 +70,7 @@ def export(
     opset: int | None = None,
     simplified: bool = True,
     weights: Path | None = None,
+    state_dict: Path | None = None,
     pictures: Sequence[Path] = (),
     offline: bool = False,
     progress: Progress = SILENT,
@@ -78,6 +83,7 @@ def export(
         opset: Of the graph; None for `graph.DEFAULT_OPSET`.
         simplified: Whether onnxsim is run.
         weights: A checkpoint of the card's format to use instead of the card's own.
+        state_dict: Where the network's weights go too, as a checkpoint of our own; see `weights.native`.
         pictures: To check parity on; the catalog's sample photos where none are given.
         offline: Never open a socket; weights and photos come from the cache.
         progress: Told of downloads and steps.
@@ -89,11 +95,14 @@ def export(
         ModelError: the card's anchors are not the network's.
         VerificationError: onnxruntime and torch differ; nothing is written.
     """
-    make_folder(output.parent)
-    origin, checkpoint = _find_weights(card, weights, offline, progress)
+    for path in (output, *([state_dict] if state_dict else [])):
+        make_folder(path.parent)
+    source, checkpoint = _find_weights(card, weights, offline, progress)
     photos = list(pictures) or _sample_photos(offline, progress)
     progress.start(f"{card.name}: filling the network", total=None)
-    network = load_network(card, read_checkpoint(checkpoint, card.weights.format), str(checkpoint))
+    raw = read_checkpoint(checkpoint, card.weights.format)
+    check_card(card, raw, checkpoint)
+    network = load_network(card, raw, str(checkpoint))
     progress.start(f"{card.name}: tracing it to ONNX", total=None)
     shape = (3, card.input.height, card.input.width)
     model = graph.trace(network, shape, [entry.name for entry in _OUTPUTS[card.task]], opset or graph.DEFAULT_OPSET)
@@ -101,12 +110,11 @@ def export(
     not_simplified = None
     if simplified:
         model, not_simplified = simplify(model)
-    use_global_average_pool(model)
-    project_pooled_branch_once(model)
+    rewrite(model)
     graph.normalize(model)
-    digests = checkpoint_digests(checkpoint, card.weights.format)
+    origin = _weights_origin(card, source, checkpoint, raw)
     used_onnxsim = simplified and not_simplified is None
-    contract = describe(card, _provenance(card, origin, digests, graph.opset_of(model), used_onnxsim))
+    contract = describe(card, _provenance(card, origin, graph.opset_of(model), used_onnxsim))
     onnx.helper.set_model_props(model, {contracts.METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(model, full_check=True)
     data = model.SerializeToString(deterministic=True)
@@ -117,8 +125,19 @@ def export(
     parity.require_parity(results, str(output))
     open_pipeline(session)(photos[0])  # the contract must fit the graph: as many anchors, the labels' columns
     write_atomically(output, data)
+    if state_dict is not None:
+        arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+        write_atomically(state_dict, native_bytes(card, origin, arrays))
     progress.stop()
     return Exported(output, hashlib.sha256(data).hexdigest(), len(data), contract, tuple(results), not_simplified)
+
+
+def rewrite(model: onnx.ModelProto) -> None:
+    """Writes what onnxruntime would compute slowly or twice in another way, exactly and in place."""
+    use_global_average_pool(model)
+    project_pooled_branch_once(model)
+    convolve_before_stretching(model)
+    stretch_by_constant_scales(model)
 
 
 def describe(card: Card, provenance: Provenance) -> Contract:
@@ -158,15 +177,21 @@ def _sample_photos(offline: bool, progress: Progress) -> list[Path]:
     return [path for item in downloads for path in fetch(item, offline=offline, progress=progress).files.values()]
 
 
-def _provenance(
-    card: Card, source: str, digests: tuple[tuple[str, str], ...], opset: int, used_onnxsim: bool
-) -> Provenance:
+def _weights_origin(card: Card, source: str, checkpoint: Path, raw: Tensors) -> WeightsOrigin:
+    """Where the weights are from: a file of our own remembers where they were before."""
+    if card.weights.format == "native" and (recorded := recorded_origin(checkpoint, raw)):
+        return recorded
+    licence = card.weights.licence if source != _LOCAL else "unknown"
+    return WeightsOrigin(source=source, files=checkpoint_digests(checkpoint, card.weights.format), licence=licence)
+
+
+def _provenance(card: Card, origin: WeightsOrigin, opset: int, used_onnxsim: bool) -> Provenance:
     packages = ["mnv2deploy", "onnx", "onnxscript", "torch", *(["onnxsim"] if used_onnxsim else [])]
     return Provenance(
         model=card.name,
-        source=source,
-        weights_sha256=digests,
-        licence=card.weights.licence if source != _LOCAL else "unknown",
+        source=origin.source,
+        weights_sha256=origin.files,
+        licence=origin.licence,
         tools=tuple((package, importlib.metadata.version(package)) for package in sorted(packages)),
         opset=opset,
         minimum_onnxruntime=graph.MINIMUM_ONNXRUNTIME[opset],

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
 
-from mnv2deploy.catalog.cards import BackboneSpec, Card, ClassifierSpec, DeepLabSpec, NetworkSpec, SsdAnchors
+from mnv2deploy.catalog.cards import (
+    BackboneSpec,
+    Card,
+    ClassifierSpec,
+    DeepLabPlusSpec,
+    DeepLabSpec,
+    FCNSpec,
+    NetworkSpec,
+    PSPNetSpec,
+    SsdAnchors,
+    SSDLiteSpec,
+)
 from mnv2deploy.contract import AnchorLayer
 from mnv2deploy.errors import ModelError
 from mnv2deploy.networks.deeplab import DeepLabV3
+from mnv2deploy.networks.deeplab_plus import DeepLabV3Plus
+from mnv2deploy.networks.fcn import FCN
 from mnv2deploy.networks.mobilenet_v2 import Conventions, MobileNetV2, MobileNetV2Classifier
+from mnv2deploy.networks.pspnet import PSPNet
 from mnv2deploy.networks.ssdlite import SSDLite, ssd_anchor_layers
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.checkpoint import convert
@@ -32,10 +48,8 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     network: nn.Module
     if isinstance(spec, ClassifierSpec):
         network = MobileNetV2Classifier(_backbone(spec.backbone), spec.columns)
-    elif isinstance(spec, DeepLabSpec):
-        conventions = Conventions(padding=spec.backbone.padding, batch_norm_eps=spec.head_batch_norm_eps)
-        backbone = _backbone(spec.backbone, last_channels=0)
-        network = DeepLabV3(backbone, spec.columns, conventions, spec.atrous_rates)
+    elif not isinstance(spec, SSDLiteSpec):
+        network = _segmenter(spec)
     else:
         network = SSDLite(
             backbone=_backbone(spec.backbone),
@@ -46,6 +60,19 @@ def build_network(spec: NetworkSpec) -> nn.Module:
             conventions=_conventions(spec.backbone),
         )
     return network.eval().requires_grad_(False)
+
+
+def _segmenter(spec: DeepLabSpec | FCNSpec | PSPNetSpec | DeepLabPlusSpec) -> nn.Module:
+    backbone, conventions = _backbone(spec.backbone, last_channels=0), _conventions(spec.backbone)
+    if isinstance(spec, FCNSpec):
+        return FCN(backbone, spec.columns, conventions, spec.channels, spec.convolutions)
+    if isinstance(spec, PSPNetSpec):
+        return PSPNet(backbone, spec.columns, conventions, spec.channels, spec.pyramid)
+    if isinstance(spec, DeepLabPlusSpec):
+        sizes = spec.channels, spec.low_level_channels, spec.atrous_rates
+        return DeepLabV3Plus(backbone, spec.columns, conventions, *sizes)
+    conventions = replace(conventions, batch_norm_eps=spec.head_batch_norm_eps)
+    return DeepLabV3(backbone, spec.columns, conventions, spec.atrous_rates, spec.channels, spec.projection_kernel)
 
 
 def load_network(card: Card, tensors: Tensors, where: str) -> nn.Module:
@@ -72,8 +99,15 @@ def load_network(card: Card, tensors: Tensors, where: str) -> nn.Module:
 
 
 def _conventions(spec: BackboneSpec) -> Conventions:
-    return Conventions(padding=spec.padding, batch_norm_eps=spec.batch_norm_eps)
+    return Conventions(spec.padding, spec.batch_norm_eps, spec.dilation_rule)
 
 
 def _backbone(spec: BackboneSpec, last_channels: int | None = None) -> MobileNetV2:
-    return MobileNetV2(spec.width_multiplier, spec.output_stride, _conventions(spec), last_channels)
+    return MobileNetV2(
+        spec.width_multiplier,
+        spec.output_stride,
+        _conventions(spec),
+        spec.last_channels if last_channels is None else last_channels,
+        spec.depth_multiplier,
+        spec.stem_channels,
+    )

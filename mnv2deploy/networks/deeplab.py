@@ -1,4 +1,4 @@
-"""Mobile DeepLabv3 (paper, section 6.3; Chen et al. 2017, arXiv 1706.05587).
+"""DeepLabv3 (Chen et al. 2017, arXiv 1706.05587): the paper's mobile form (section 6.3) and OpenMMLab's wide one.
 
 The backbone without its last convolution, and a head of pooling, 1x1 and, in the full form, dilated branches.
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mnv2deploy.networks.mobilenet_v2 import Conventions, ConvNorm, MobileNetV2
 
-CHANNELS = 256
+CHANNELS = 256  # of the original, and of the mobile form; mmsegmentation has 512
 
 
 class DeepLabHead(nn.Module):
@@ -23,17 +23,25 @@ class DeepLabHead(nn.Module):
     instead of 4.52 M for 0.4 points of mIoU. Activations are ReLU, not ReLU6.
     """
 
-    def __init__(self, in_channels: int, columns: int, conventions: Conventions, atrous_rates: Sequence[int]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        columns: int,
+        conventions: Conventions,
+        atrous_rates: Sequence[int],
+        channels: int,
+        projection_kernel: int,
+    ) -> None:
         super().__init__()
 
-        def layer(channels: int, kernel: int = 1, dilation: int = 1) -> ConvNorm:
-            return ConvNorm(channels, CHANNELS, conventions, kernel=kernel, dilation=dilation, activation=F.relu)
+        def layer(inputs: int, kernel: int = 1, dilation: int = 1) -> ConvNorm:
+            return ConvNorm(inputs, channels, conventions, kernel=kernel, dilation=dilation, activation=F.relu)
 
         self.pool = layer(in_channels)
         self.branch = layer(in_channels)
         self.atrous = nn.ModuleList(layer(in_channels, kernel=3, dilation=rate) for rate in atrous_rates)
-        self.project = layer(CHANNELS * (2 + len(atrous_rates)))
-        self.classifier = nn.Conv2d(CHANNELS, columns, 1)
+        self.project = layer(channels * (2 + len(atrous_rates)), kernel=projection_kernel)
+        self.classifier = nn.Conv2d(channels, columns, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, h, w) -> logits (N, columns, h, w)."""
@@ -54,14 +62,29 @@ class DeepLabV3(nn.Module):
         columns: Of the logits, background included.
         conventions: Of the head.
         atrous_rates: Of the ASPP's dilated branches (6, 12, 18 at output stride 16, twice that at 8); empty for none.
+        channels: Of each branch and of the projection.
+        projection_kernel: 1; 3 in mmsegmentation (mmseg/models/decode_heads/aspp_head.py).
+
+    Raises:
+        ValueError: a kernel without a middle.
     """
 
     def __init__(
-        self, backbone: MobileNetV2, columns: int, conventions: Conventions, atrous_rates: Sequence[int] = ()
+        self,
+        backbone: MobileNetV2,
+        columns: int,
+        conventions: Conventions,
+        atrous_rates: Sequence[int] = (),
+        channels: int = CHANNELS,
+        projection_kernel: int = 1,
     ) -> None:
         super().__init__()
+        if projection_kernel % 2 == 0:
+            raise ValueError(f"projection_kernel {projection_kernel} is even")
         self.backbone = backbone
-        self.head = DeepLabHead(backbone.channels["last"], columns, conventions, atrous_rates)
+        self.head = DeepLabHead(
+            backbone.channels["last"], columns, conventions, atrous_rates, channels, projection_kernel
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, columns, ceil(H / output_stride), ceil(W / output_stride))."""

@@ -13,20 +13,12 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mnv2deploy.catalog import stages
+from mnv2deploy.catalog.stages import scaled_stages
+
 Padding = Literal["tf", "torch"]
+DilationRule = Literal["tf", "openmmlab"]
 Activation = Callable[[Tensor], Tensor]
-
-# Paper, Table 2: expansion t, channels c, repetitions n, stride s of the first of them.
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Rounds a channel count to a multiple of ``divisor``, never losing more than 10 %.
-
-    Source: ``_make_divisible`` of the authors' slim code, kept by every port since.
-    """
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +29,13 @@ class Conventions:
         padding: ``tf`` pads SAME: as much as the output size needs, the odd pixel after; ``torch`` pads
             ``dilation * (kernel - 1) / 2`` on both sides. At stride 2 on an even side these are different networks.
         batch_norm_eps: 1e-3 in TensorFlow and HF transformers, 1e-5 in torchvision and OpenMMLab.
+        dilation_rule: Which blocks are dilated where strides are given up for a finer grid; see `block_specs`. The same
+            weights mean different networks.
     """
 
     padding: Padding = "torch"
     batch_norm_eps: float = 1e-5
+    dilation_rule: DilationRule = "tf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +49,35 @@ class BlockSpec:
     dilation: int
 
 
-def block_specs(width_multiplier: float, output_stride: int) -> tuple[BlockSpec, ...]:
-    """The 17 bottlenecks at a width and an output stride.
+def block_specs(
+    width_multiplier: float,
+    output_stride: int,
+    dilation_rule: DilationRule = "tf",
+    depth_multiplier: float = 1.0,
+    stem_channels: int | None = None,
+) -> tuple[BlockSpec, ...]:
+    """The bottlenecks at a width and an output stride: 17 of them at depth 1.
 
-    Where the stride would pass ``output_stride`` it becomes dilation of every block after it: the
-    block that loses its stride keeps the dilation it had, all later ones are dilated (DeepLab; TF slim).
+    Where the stride would pass ``output_stride`` it is given up and becomes dilation:
+
+    * ``tf`` dilates every block after it: the block that loses its stride keeps the dilation it had, all later ones
+      have the new one (DeepLab; TF slim).
+    * ``openmmlab`` dilates the first block of each stage from there on, the one that loses its stride among them, and
+      no other (mmsegmentation 1.2.2, mmseg/models/backbones/mobilenet_v2.py, ``make_layer``).
     """
     specs: list[BlockSpec] = []
-    in_channels = make_divisible(32 * width_multiplier)
+    in_channels = stages.stem_channels(width_multiplier) if stem_channels is None else stem_channels
     stride_so_far, dilation = 2, 1
-    for expansion, base_channels, repetitions, first_stride in STAGES:
-        channels = make_divisible(base_channels * width_multiplier)
+    for expansion, channels, repetitions, first_stride in scaled_stages(width_multiplier, depth_multiplier):
         for repetition in range(repetitions):
             stride = first_stride if repetition == 0 else 1
             next_dilation = dilation
             if stride_so_far * stride > output_stride:
                 stride, next_dilation = 1, dilation * stride
             stride_so_far *= stride
-            specs.append(BlockSpec(in_channels, channels, expansion, stride, dilation))
+            of_stage = next_dilation if repetition == 0 else 1
+            own_dilation = dilation if dilation_rule == "tf" else of_stage
+            specs.append(BlockSpec(in_channels, channels, expansion, stride, own_dilation))
             in_channels, dilation = channels, next_dilation
     return tuple(specs)
 
@@ -163,9 +169,11 @@ class MobileNetV2(nn.Module):
     Args:
         width_multiplier: 0.1 to 2; the paper's are 0.35, 0.5, 0.75, 1.0, 1.3 and 1.4.
         output_stride: 8, 16 or 32: the input's side over the last feature map's.
-        conventions: Padding and batch-norm epsilon of the framework the weights come from.
+        conventions: Padding, batch-norm epsilon and dilation rule of the framework the weights come from.
         last_channels: Of the last 1x1 convolution; 0 leaves it out. None: ``make_divisible(1280 * max(1, w))``,
             the paper's and torchvision's rule.
+        depth_multiplier: 0.5 to 3: of the repetitions of all stages but the first and the last, rounded up.
+        stem_channels: Of the first convolution; None: ``make_divisible(32 * w)``.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -177,18 +185,22 @@ class MobileNetV2(nn.Module):
         output_stride: int = 32,
         conventions: Conventions | None = None,
         last_channels: int | None = None,
+        depth_multiplier: float = 1.0,
+        stem_channels: int | None = None,
     ) -> None:
         super().__init__()
         if not 0.1 <= width_multiplier <= 2:
             raise ValueError(f"width_multiplier {width_multiplier} is not between 0.1 and 2")
         if output_stride not in (8, 16, 32):
             raise ValueError(f"output_stride {output_stride} is not 8, 16 or 32")
+        if not 0.5 <= depth_multiplier <= 3:
+            raise ValueError(f"depth_multiplier {depth_multiplier} is not between 0.5 and 3")
         conventions = conventions or Conventions()
-        specs = block_specs(width_multiplier, output_stride)
+        specs = block_specs(width_multiplier, output_stride, conventions.dilation_rule, depth_multiplier, stem_channels)
         self.stem = ConvNorm(3, specs[0].in_channels, conventions, kernel=3, stride=2)
         self.blocks = nn.ModuleList(InvertedResidual(spec, conventions) for spec in specs)
         if last_channels is None:
-            last_channels = make_divisible(1280 * max(1.0, width_multiplier))
+            last_channels = stages.last_channels(width_multiplier)
         self.last = ConvNorm(specs[-1].channels, last_channels, conventions) if last_channels else None
         self.channels = {"stem": specs[0].in_channels, "last": last_channels or specs[-1].channels}
         for index, spec in enumerate(specs):

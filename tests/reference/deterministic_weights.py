@@ -39,3 +39,19 @@ def weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | NDArray[n
 def picture(batch: int, height: int, width: int) -> NDArray[np.float32]:
     """Make the (batch, 3, height, width) input of a reference, in -1..1."""
     return uniform(f"input.{height}x{width}", (batch, 3, height, width), -1, 1)
+
+
+def origin_weight(name: str, shape: tuple[int, ...], layout: str) -> NDArray[np.float32]:
+    """Make the tensor a framework calls so, without knowing which layer it is of.
+
+    Kernels have the standard deviation sqrt(2 / fan_in), where `layout` says which axes are the fan-in: `torch` all but
+    the first; `keras` all but the last, and of depthwise kernels the first two.
+    """
+    kind = name.rpartition("/")[2].rpartition(".")[2].removesuffix(":0")
+    if len(shape) > 1:
+        inputs = shape[1:] if layout == "torch" else shape[:2] if "depthwise" in name else shape[:-1]
+        limit = math.sqrt(6 / math.prod(inputs))
+        return uniform(name, shape, -limit, limit)
+    if kind in ("weight", "gamma", "running_var", "moving_variance"):
+        return uniform(name, shape, 0.5, 1.5)
+    return uniform(name, shape, -0.35, 0.35)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from web_server import WebServer
 
 from mnv2deploy.weights import web
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "reference"))  # its helpers are plain modules
 
 
 @pytest.fixture

@@ -1,0 +1,286 @@
+"""``export --from``: from a checkpoint to an artifact that answers, and what becomes of bad checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from origin_cases import CLASSES, load
+from safetensors.numpy import load_file, save_file
+
+from mnv2deploy.cli.app import load_command
+from mnv2deploy.errors import CheckpointError, UsageError
+from mnv2deploy.runtime.session import Session
+from mnv2deploy.weights.checkpoint import read_checkpoint
+from mnv2deploy.weights.native import native_card, recorded_origin
+
+REFERENCE = Path(__file__).parent.parent / "reference"
+CASES = {
+    (origin, case.name): case for origin in ("torchvision", "huggingface") for case in load(REFERENCE / f"{origin}.npz")
+}
+
+
+def run(*arguments):
+    """The command, in this process: torch takes seconds to load."""
+    load_command("export").main([str(argument) for argument in arguments], standalone_mode=False)
+
+
+def tensors(origin, name):
+    return {key: torch.from_numpy(array) for key, array in CASES[origin, name].weights("torch").items()}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory, pedestrian_weights):
+    """One of each task, with everything its owner has to say."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    state = {f"module.{name}": tensor for name, tensor in tensors("torchvision", "w0.35").items()}
+    torch.save({"epoch": 3, "ema": {"module": state}["module"]}, folder / "kinds.pth")
+    (folder / "kinds.txt").write_text("".join(f"kind {number}\n" for number in range(CLASSES)))
+    segmenter = folder / "segmenter"
+    segmenter.mkdir()
+    case = CASES["huggingface", "segmenter"]
+    save_file(case.weights("torch"), segmenter / "model.safetensors")
+    (segmenter / "config.json").write_text(json.dumps(case.config["config"]))
+    kinds = ("--labels", folder / "kinds.txt")
+    return {
+        "classify": (folder / "kinds.pth", *kinds, "--size", "64x96", "--preprocessing", "timm"),
+        "segment": (segmenter, *kinds, "--size", "65x97", "--preprocessing", "deeplab"),
+        "detect": (pedestrian_weights.main, "--labels", "pedestrian", "--origin", "frozen-graph"),
+    }
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoints, tmp_path_factory, photos):
+    folder = tmp_path_factory.mktemp("exported")
+    for task, (path, *said) in checkpoints.items():
+        files = ("-o", folder / f"{task}.onnx", "--state-dict", folder / f"{task}.safetensors")
+        run(
+            "--from",
+            path,
+            *said,
+            "--task",
+            task,
+            *files,
+            "--no-simplify",
+            "--quiet",
+            "--pictures",
+            photos["rocket.jpg"],
+        )
+    return folder
+
+
+@pytest.mark.parametrize("task", ["classify", "detect", "segment"])
+def test_a_checkpoint_becomes_an_artifact_that_knows_where_it_is_from(task, exported, checkpoints):
+    contract = Session(exported / f"{task}.onnx").contract
+    assert contract.task == task
+    assert contract.provenance.source == "local file"
+    assert contract.provenance.licence == "unknown"
+    path = checkpoints[task][0]
+    main = path / "model.safetensors" if path.is_dir() else path
+    assert [name for name, _ in contract.provenance.weights_sha256] == [main.name]
+    expected = {"classify": (64, 96), "detect": (300, 300), "segment": (65, 97)}[task]
+    assert (contract.input.height, contract.input.width) == expected
+    names = ["pedestrian"] if task == "detect" else [f"kind {number}" for number in range(CLASSES)]
+    assert [label.name for label in contract.labels] == names
+
+
+def test_a_detector_by_description_is_the_catalogs_network(exported, artifacts):
+    """Recognised by its tensors alone, it computes what the card's network computes."""
+    picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 300, 300)).astype(np.float32)
+    ours, cards = Session(exported / "detect.onnx"), Session(artifacts["ssdlite-pedestrian"])
+    for one, other in zip(ours.run(picture), cards.run(picture), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert ours.contract.decoding == cards.contract.decoding
+    assert ours.contract.preprocessing == cards.contract.preprocessing
+
+
+@pytest.mark.parametrize("task", ["classify", "detect", "segment"])
+def test_reading_our_own_state_dict_back_gives_the_same_bytes(task, exported, tmp_path, photos):
+    again = tmp_path / "again.onnx"
+    files = ("-o", again, "--state-dict", tmp_path / "again.safetensors")
+    run(
+        "--from",
+        exported / f"{task}.safetensors",
+        *files,
+        "--no-simplify",
+        "--quiet",
+        "--pictures",
+        photos["rocket.jpg"],
+    )
+    assert again.read_bytes() == (exported / f"{task}.onnx").read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == (exported / f"{task}.safetensors").read_bytes()
+
+
+def test_our_state_dict_has_our_names_in_float32_and_the_network_in_its_header(exported):
+    path = exported / "segment.safetensors"
+    stored = load_file(path)
+    assert {array.dtype for array in stored.values()} == {np.dtype(np.float32)}
+    assert "head.classifier.bias" in stored
+    assert not [name for name in stored if name.endswith("num_batches_tracked")]
+    card = native_card(path)
+    assert card.network.architecture == "deeplabv3"
+    assert card.network.backbone.width_multiplier == 0.5
+    assert recorded_origin(path, stored).source == "local file"
+
+
+def test_weights_that_were_trained_further_are_no_longer_from_there(exported, tmp_path):
+    from safetensors import safe_open
+
+    path = exported / "classify.safetensors"
+    with safe_open(path, "numpy") as file:
+        header = file.metadata()
+    stored = load_file(path)
+    assert recorded_origin(path, read_checkpoint(path, "native")) is not None
+    stored["classifier.bias"] = stored["classifier.bias"] + np.float32(0.5)
+    save_file(stored, tmp_path / "tuned.safetensors", header)
+    assert recorded_origin(tmp_path / "tuned.safetensors", stored) is None
+
+
+def test_what_was_recognised_is_said_before_anything_is_built(checkpoints, monkeypatch, capsys):
+    from mnv2deploy.export import artifact
+
+    def stop(card, output, **_):
+        raise UsageError("stopped")
+
+    monkeypatch.setattr(artifact, "export", stop)
+    path, *said = checkpoints["classify"]
+    with pytest.raises(UsageError, match="stopped"):
+        run("--from", path, *said)
+    rows = [line.split("  ") for line in capsys.readouterr().err.splitlines() if line]
+    table = {row[0]: [cell.strip() for cell in row[1:] if cell.strip()] for row in rows}
+    assert table["origin"] == ["torchvision", "the names of its tensors"]
+    assert table["network"] == ["MobileNetV2 0.35", "their shapes"]
+    assert table["classes"] == ["7 classes", "their shapes"]
+    assert table["input"] == ["64x96", "you"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Say what to export"),
+        (("mobilenet-v2", "--from", "x.pth"), r"leave out NAME \(mobilenet-v2\)"),
+        (("--from", "x.pth", "--weights", "y.pth"), "leave out --weights y.pth"),
+        (("mobilenet-v2", "--labels", "voc"), "--labels is said of a checkpoint given with --from"),
+        (("mobilenet-v2", "--output-stride", "8"), "--output-stride is said of"),
+        (("mobilenet-v2", "--origin", "timm"), "--origin is said of"),
+        (("--from", "x.pth", "--task", "sing"), "--task sing is not one of classify, detect, segment"),
+        (("--from", "x.pth", "--resize", "zoom"), "--resize zoom is not one of stretch, centre_crop, pad"),
+        (("--from", "x.pth", "--output-stride", "7"), "--output-stride 7 is not one of 8, 16, 32"),
+        (("--from", "x.pth", "--state-dict", "y.pth"), "a state dict ends in .safetensors"),
+        (("--from", "x.pth", "-o", "y.pb"), "an artifact's name ends in .onnx"),
+        (("--from", "x.pth", "--size", "224"), "is no size"),
+        (("--from", "nowhere.pth"), "there is no such file"),
+    ],
+)
+def test_an_option_that_does_not_apply_is_refused(arguments, says):
+    with pytest.raises(UsageError, match=says):
+        run(*arguments)
+
+
+class Bomb:
+    """A pickle that makes a file when it is read carelessly."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def __reduce__(self):
+        return Path.touch, (self.made,)
+
+
+def zipped(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def saved(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def with_nan():
+    state = tensors("torchvision", "w0.35")
+    state["features.3.conv.0.0.weight"][0, 0] = float("nan")
+    return saved(state)
+
+
+BAD = {
+    "truncated": ("bad.pth", lambda _: saved(tensors("torchvision", "w0.35"))[:-5000], "damaged"),
+    "not a number": ("bad.pth", lambda _: with_nan(), r"features\.3\.conv\.0\.0\.weight holds values that are not fin"),
+    "a bomb": ("bad.pth", lambda made: saved({"state_dict": {}, "x": Bomb(made)}), "without running code in it"),
+    "an object": ("bad.pth", lambda _: saved(argparse.Namespace(a=1)), "not a torch state dict but one Namespace"),
+    "some zip": ("bad.pth", lambda _: zipped(**{"photos/cat.jpg": b"meow"}), "or is damaged"),
+    "empty": ("bad.pth", lambda _: b"", "or is damaged"),
+    "huge header": ("bad.safetensors", lambda _: struct.pack("<Q", 1 << 62) + b"{}", "not a safetensors file"),
+    "empty safetensors": ("bad.safetensors", lambda _: b"", "not a safetensors file"),
+    "no graph": ("bad.pb", lambda _: b"\xff\xff\xff\xff", "not a frozen TensorFlow graph"),
+    "no manifest": ("model.json", lambda _: b"{}", "not a TensorFlow.js graph model"),
+    "other json": ("model.json", lambda _: b"[" * 100_000, "not a TensorFlow.js graph model"),
+    "a picture": ("bad.jpg", lambda _: b"\xff\xd8\xff\xe0", "no checkpoint of a kind that is read"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_checkpoint_is_refused_in_a_sentence_and_leaves_nothing(case, tmp_path, photos):
+    name, content, says = BAD[case]
+    made, output = tmp_path / "made", tmp_path / "out"
+    (tmp_path / name).write_bytes(content(made))
+    files = ("-o", output / "never.onnx", "--state-dict", output / "never.safetensors")
+    known = ("--labels", "numbers", "--size", "64x64", "--preprocessing", "torchvision", "--quiet")
+    with pytest.raises(CheckpointError, match=says) as caught:
+        run("--from", tmp_path / name, *files, *known)
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value)
+    assert not made.exists()
+    assert not output.exists() or not list(output.iterdir())
+
+
+def test_labels_and_tasks_that_contradict_the_checkpoint_are_refused(checkpoints, tmp_path):
+    path, *_ = checkpoints["classify"]
+    (tmp_path / "names.txt").write_text("document\nphoto\n")
+    with pytest.raises(CheckpointError, match=r"names 2 classes, but .*kinds\.pth has 7\."):
+        run("--from", path, "--labels", tmp_path / "names.txt", "-o", tmp_path / "never.onnx")
+    with pytest.raises(CheckpointError, match="it is made to classify, not to segment"):
+        run("--from", path, "--task", "segment", "-o", tmp_path / "never.onnx")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["names.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda header: header.update(version=9), "another version of mnv2deploy, as version 9"),
+        (lambda header: header["card"].pop("network"), "cannot be understood"),
+        (lambda header: header["card"]["network"].update(columns=3), "has no column in logits of 3"),
+        (lambda header: header["card"]["network"]["backbone"].update(width_multiplier="wide"), "cannot be understood"),
+    ],
+)
+def test_a_header_of_ours_that_was_changed_is_refused(change, says, exported, tmp_path):
+    from safetensors import safe_open
+
+    with safe_open(exported / "classify.safetensors", "numpy") as file:
+        header = json.loads(file.metadata()["mnv2deploy"])
+    change(header)
+    path = tmp_path / "changed.safetensors"
+    save_file(load_file(exported / "classify.safetensors"), path, {"mnv2deploy": json.dumps(header)})
+    with pytest.raises(CheckpointError, match=says):
+        run("--from", path, "-o", tmp_path / "never.onnx", "--quiet")
+
+
+def test_json_says_what_was_recognised(exported, tmp_path, capsys, photos):
+    files = ("-o", tmp_path / "again.onnx", "--no-simplify", "--pictures", photos["rocket.jpg"])
+    run("--from", exported / "classify.safetensors", *files, "--json", "--quiet")
+    document = json.loads(capsys.readouterr().out)
+    assert {"what": "classes", "value": "7 classes", "said_by": "the file's header"} in document["recognised"]
+    assert onnx.load(tmp_path / "again.onnx").graph.input[0].name == "image"

@@ -1,0 +1,236 @@
+"""A card out of a checkpoint and its owner's answers: what is said is taken, what is not said is asked for."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from mnv2deploy.catalog.cards import InputSize, SSDLiteSpec, load_card
+from mnv2deploy.catalog.conventions import named_preprocessing
+from mnv2deploy.catalog.label_files import read_labels
+from mnv2deploy.contract import ClassificationDecoding, Preprocessing, SegmentationDecoding
+from mnv2deploy.errors import CheckpointError, ModelError, UsageError
+from mnv2deploy.export import from_checkpoint
+from mnv2deploy.export.from_checkpoint import Answers, card_from_checkpoint
+from mnv2deploy.weights.description import Description
+from mnv2deploy.weights.recognition import Recognised
+
+CLASSIFIER = load_card("mobilenet-v2").network
+DETECTOR = load_card("ssdlite-coco").network
+SEGMENTER = load_card("deeplabv3-voc").network
+FCN = load_card("fcn-cityscapes").network
+SIZE = InputSize(height=224, width=224)
+ALL = Answers(labels="numbers", preprocessing="torchvision", size=SIZE)
+
+
+@pytest.fixture
+def proposed(tmp_path, monkeypatch):
+    """The card of a checkpoint that says this of itself."""
+
+    def make(says, answers, origin="torchvision"):
+        recognised = Recognised(path=tmp_path / "mine.pth", origin=origin, says=says)
+        monkeypatch.setattr(from_checkpoint, "recognise", lambda *_: recognised)
+        return card_from_checkpoint(tmp_path / "mine.pth", answers)
+
+    return make
+
+
+def said_by(proposal):
+    return {fact.what: fact.said_by for fact in proposal.facts}
+
+
+def test_everything_a_state_dict_does_not_say_is_asked_for_at_once(proposed):
+    with pytest.raises(UsageError) as caught:
+        proposed(Description(network=CLASSIFIER), Answers())
+    message = str(caught.value)
+    assert "is MobileNetV2 1.0 from torchvision with 1000 classes" in message
+    for question in ("--size", "--preprocessing (torchvision", "--labels (imagenet, if it was trained on that"):
+        assert question in message
+    with pytest.raises(UsageError) as caught:
+        proposed(Description(network=CLASSIFIER), Answers(labels="imagenet", size=SIZE))
+    assert "--labels" not in str(caught.value)
+    assert "--size" not in str(caught.value)
+
+
+def test_answers_make_the_card_and_are_said_to_be_yours(proposed):
+    proposal = proposed(Description(network=CLASSIFIER, activation="sigmoid"), ALL)
+    card = proposal.card
+    assert (card.name, card.task, card.input, card.network) == ("mine", "classify", SIZE, CLASSIFIER)
+    assert card.decoding == ClassificationDecoding(activation="sigmoid", top=5)
+    assert (card.weights.format, card.weights.licence, card.download.sources) == ("torchvision", "unknown", ())
+    assert [label.name for label in card.labels] == [str(number) for number in range(1000)]
+    who = said_by(proposal)
+    assert who["network"] == "their shapes"
+    assert {who[what] for what in ("input", "preprocessing", "labels")} == {"you"}
+
+
+def test_what_the_checkpoint_says_is_not_asked_for(proposed):
+    preprocessing = load_card("mobilenet-v2").preprocessing
+    names = tuple(f"kind {number}" for number in range(1000))
+    says = Description(network=CLASSIFIER, input=SIZE, preprocessing=preprocessing, labels=names)
+    proposal = proposed(says, Answers(), "huggingface")
+    assert proposal.card.preprocessing == preprocessing
+    assert [label.name for label in proposal.card.labels] == list(names)
+    assert {said_by(proposal)[what] for what in ("input", "preprocessing", "labels")} == {"the checkpoint"}
+
+
+def test_what_an_origin_only_does_by_custom_is_asked_for(proposed):
+    preprocessing = load_card("mobilenet-v2").preprocessing
+    says = Description(network=CLASSIFIER, input=SIZE, preprocessing=preprocessing, is_assumed=True)
+    with pytest.raises(UsageError, match=r"give --preprocessing \(timm, if"):
+        proposed(says, Answers(labels="imagenet"), "timm")
+
+
+def test_a_wrong_task_is_refused(proposed):
+    with pytest.raises(CheckpointError, match="it is made to classify, not to detect"):
+        proposed(Description(network=CLASSIFIER), Answers(task="detect"))
+    with pytest.raises(CheckpointError, match=r"FCN on MobileNetV2 1\.0: it is made to segment, not to classify"):
+        proposed(Description(network=FCN), Answers(task="classify"))
+
+
+def test_an_output_stride_is_asked_for_only_where_it_is_open(proposed):
+    says = Description(network=SEGMENTER, input=InputSize(height=513, width=513), is_stride_open=True)
+    answers = {"labels": "voc", "preprocessing": "deeplab"}
+    with pytest.raises(UsageError, match=r"give --output-stride \(8 or 16"):
+        proposed(says, Answers(**answers), "frozen-graph")
+    card = proposed(says, Answers(**answers, output_stride=16), "frozen-graph").card
+    assert card.network.backbone.output_stride == 16
+    with pytest.raises(UsageError, match="--output-stride does not apply"):
+        proposed(Description(network=SEGMENTER), Answers(**answers, output_stride=16), "frozen-graph")
+
+
+def test_segmenters_are_upsampled_as_their_origin_does(proposed):
+    answers = Answers(labels="cityscapes", preprocessing="mmsegmentation", size=InputSize(height=512, width=1024))
+    proposal = proposed(Description(network=FCN, align_corners=False), answers, "mmsegmentation")
+    official = load_card("fcn-cityscapes")
+    assert proposal.card.decoding == SegmentationDecoding(align_corners=False) == official.decoding
+    assert (proposal.card.preprocessing, proposal.card.labels) == (official.preprocessing, official.labels)
+    assert said_by(proposal)["output stride"] == "mmsegmentation's configurations, M-V2-D8"
+
+
+def test_a_detector_at_another_size_has_other_grids(proposed):
+    official = load_card("ssdlite-coco")
+    says = Description(network=DETECTOR, input=official.input, preprocessing=official.preprocessing)
+    card = proposed(says, Answers(labels="coco"), "frozen-graph").card
+    assert (card.network, card.decoding, card.labels) == (official.network, official.decoding, official.labels)
+    larger = proposed(says, Answers(labels="coco", size=InputSize(height=320, width=512)), "frozen-graph").card
+    assert isinstance(larger.network, SSDLiteSpec)
+    assert larger.network.anchors.grids == ((20, 32), (10, 16), (5, 8), (3, 4), (2, 2), (1, 1))
+
+
+def test_the_catalogs_own_weights_need_no_answers_and_take_them(proposed):
+    official = load_card("mobilenet-v2")
+    proposal = proposed(official, Answers())
+    assert proposal.card == official
+    assert set(said_by(proposal).values()) == {"the catalog's mobilenet-v2"}
+    other = proposed(official, Answers(size=InputSize(height=192, width=192)))
+    assert other.card.input == InputSize(height=192, width=192)
+    assert said_by(other)["input"] == "you"
+
+
+def test_a_crop_larger_than_what_is_resized_is_wrong_usage(proposed):
+    says = Description(network=CLASSIFIER, input=SIZE, preprocessing=load_card("mobilenet-v2").preprocessing)
+    with pytest.raises(UsageError, match="shorter_side 256 is less than the input's 320 x 320"):
+        proposed(says, Answers(labels="numbers", size=InputSize(height=320, width=320)))
+
+
+@pytest.mark.parametrize("card", ["mobilenet-v2", "ssdlite-coco", "deeplabv3-voc", "fcn-ade20k"])
+def test_conventions_are_those_of_the_catalogs_cards(card):
+    name = {"mobilenet-v2": "torchvision", "ssdlite-coco": "ssdlite", "deeplabv3-voc": "deeplab"}.get(card)
+    official = load_card(card)
+    assert named_preprocessing(name or "mmsegmentation", official.input) == official.preprocessing
+
+
+def test_preprocessing_may_be_a_file_and_be_changed(tmp_path, proposed):
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'resize = "stretch"\ninterpolation = "bicubic"\ncolour = "rgb"\nmean = [0, 0, 0]\nstd = [255, 255, 255]\n'
+    )
+    says = Description(network=CLASSIFIER, input=SIZE)
+    expected = Preprocessing(
+        resize="stretch", interpolation="bicubic", colour="rgb", mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)
+    )
+    assert proposed(says, Answers(labels="numbers", preprocessing=str(file))).card.preprocessing == expected
+    answers = Answers(labels="numbers", preprocessing="torchvision", resize="stretch", interpolation="bicubic")
+    changed = proposed(says, answers).card.preprocessing
+    assert (changed.resize, changed.shorter_side, changed.interpolation) == ("stretch", None, "bicubic")
+    assert changed.mean == load_card("mobilenet-v2").preprocessing.mean
+    file.write_text('resize = "stretch"\n')
+    with pytest.raises(ModelError, match=r"mine\.toml: no colour, interpolation, mean, std"):
+        named_preprocessing(str(file), SIZE)
+    with pytest.raises(UsageError, match="no preprocessing 'pytorch'; there are torchvision"):
+        named_preprocessing("pytorch", SIZE)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("names.txt", "cat\ndog\nGroße Möwe\n"),
+        ("names.txt", "\ufeffcat\r\ndog\r\nGroße Möwe\r\n\r\n"),
+        ("names.toml", '2 = "Große Möwe"\n0 = "cat"\n1 = { name = "dog", colour = [1, 2, 3] }\n'),
+        ("names.json", json.dumps(["cat", "dog", "Große Möwe"])),
+        ("names.json", json.dumps({"1": "dog", "0": "cat", "2": "Große Möwe"})),
+        ("names.json", json.dumps({"dog": 1, "cat": 0, "Große Möwe": 2})),  # Keras's class_indices
+    ],
+)
+def test_names_are_read_from_every_file_people_keep_them_in(file, content, tmp_path):
+    (tmp_path / file).write_text(content, encoding="utf-8", newline="")
+    labels = read_labels(str(tmp_path / file), 3, "classify", "mine.pth")
+    assert [(label.column, label.class_id, label.name) for label in labels] == [
+        (0, 0, "cat"),
+        (1, 1, "dog"),
+        (2, 2, "Große Möwe"),
+    ]
+    with pytest.raises(CheckpointError, match=r"names 3 classes, but mine\.pth has 4\."):
+        read_labels(str(tmp_path / file), 4, "segment", "mine.pth")
+
+
+def test_a_detectors_first_column_is_background(tmp_path):
+    (tmp_path / "names.txt").write_text("apple\npear\n")
+    labels = read_labels(str(tmp_path / "names.txt"), 3, "detect", "mine.pb")
+    assert [(label.column, label.class_id, label.name) for label in labels] == [(1, 1, "apple"), (2, 2, "pear")]
+    assert read_labels("coco", 91, "detect", "mine.pb") == load_card("ssdlite-coco").labels
+    assert [label.class_id for label in read_labels("numbers", 3, "detect", "mine.pb")] == [1, 2]
+    with pytest.raises(CheckpointError, match=r"names 2 classes, but mine\.pb has 3 and background"):
+        read_labels(str(tmp_path / "names.txt"), 4, "detect", "mine.pb")
+
+
+def test_imagenets_names_leave_tensorflows_background_out():
+    labels = read_labels("imagenet", 1001, "classify", "mine.h5")
+    assert (labels[0].column, labels[0].class_id, labels[0].name) == (1, 0, "tench")
+    assert read_labels("imagenet", 1000, "classify", "mine.pth") == load_card("mobilenet-v2").labels
+    assert read_labels("ade20k", 150, "segment", "mine.pth") == load_card("fcn-ade20k").labels
+    with pytest.raises(CheckpointError, match="voc names 21 classes"):
+        read_labels("voc", 20, "segment", "mine.pth")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("names.txt", "", "should hold a name a line"),
+        ("names.txt", "cat\n\ndog\n", "should hold a name a line"),
+        ("names.txt", "cat\ncat\ndog\n", "the name 'cat' twice"),
+        ("names.json", "{", "is no file of names"),
+        ("names.json", "[1, 2, 3]", "should hold a name a line"),
+        ("names.json", '{"a": 1.5}', "should hold a name a line"),
+        ("names.toml", 'cat = "3"', "class cat should be a number"),
+        ("names.txt", b"\xff\xfe\x00", "is no file of names"),
+    ],
+)
+def test_a_file_without_names_is_refused(file, content, says, tmp_path):
+    path = tmp_path / file
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ModelError, match=says):
+        read_labels(str(path), 3, "classify", "mine.pth")
+
+
+def test_an_unknown_set_of_labels_lists_those_there_are():
+    with pytest.raises(UsageError, match=r"no such file; the catalog's label sets are ade20k, cityscapes, coco"):
+        read_labels("objects365", 3, "classify", "mine.pth")
+
+
+def test_labels_by_number_follow_the_columns():
+    columns = [label.column for label in read_labels("numbers", 4, "segment", "mine.pth")]
+    assert columns == list(np.arange(4))

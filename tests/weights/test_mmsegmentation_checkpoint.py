@@ -1,0 +1,221 @@
+"""The checkpoints of mmsegmentation: every tensor has its place, and no file is run to be read."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mnv2deploy.catalog.cards import load_card
+from mnv2deploy.errors import CheckpointError, UsageError
+from mnv2deploy.networks.counts import build_hollow
+from mnv2deploy.weights.assembly import Tensors
+from mnv2deploy.weights.checkpoint import checkpoint_digests, convert, read_checkpoint
+from mnv2deploy.weights.mmsegmentation import mmsegmentation_name
+
+with np.load(Path(__file__).parent.parent / "reference" / "mmsegmentation.npz") as stored:
+    META = json.loads(str(stored["meta"]))
+CASES = [
+    f"{head}-{dataset}"
+    for dataset in ("cityscapes", "ade20k")
+    for head in ("fcn", "pspnet", "deeplabv3", "deeplabv3plus")
+]
+SMALL = "fcn-cityscapes"
+
+
+def shapes_of(case: str) -> dict[str, tuple[int, ...]]:
+    network = build_hollow(load_card(case).network)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_names_are_a_bijection_onto_mmsegmentations(case: str) -> None:
+    """Those of the state dict of its own network, its second head aside, each of the same shape."""
+    theirs = {name: tuple(shape) for name, shape in META[case]["shapes"].items() if not is_counter(name)}
+    second = {name for name in theirs if name.startswith("auxiliary_head.")}
+    assert second
+    ours = {mmsegmentation_name(key): shape for key, shape in shapes_of(case).items() if not is_counter(key)}
+    assert len(ours) == sum(not is_counter(key) for key in shapes_of(case))
+    assert ours == {name: shape for name, shape in theirs.items() if name not in second}
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("backbone.stem.conv.weight", "backbone.conv1.conv.weight"),
+        ("backbone.blocks.0.depthwise.bn.bias", "backbone.layer1.0.conv.0.bn.bias"),
+        ("backbone.blocks.0.project.conv.weight", "backbone.layer1.0.conv.1.conv.weight"),
+        ("backbone.blocks.16.expand.bn.running_var", "backbone.layer7.0.conv.0.bn.running_var"),
+        ("backbone.blocks.9.project.bn.weight", "backbone.layer4.3.conv.2.bn.weight"),
+        ("head.classifier.bias", "decode_head.conv_seg.bias"),
+        ("head.convs.1.conv.weight", "decode_head.convs.1.conv.weight"),
+        ("head.pyramid.3.bn.weight", "decode_head.psp_modules.3.1.bn.weight"),
+        ("head.atrous.2.conv.weight", "decode_head.aspp_modules.3.conv.weight"),
+        ("head.atrous.0.depthwise.bn.bias", "decode_head.aspp_modules.1.depthwise_conv.bn.bias"),
+        ("head.refine.1.pointwise.conv.weight", "decode_head.sep_bottleneck.1.pointwise_conv.conv.weight"),
+        ("head.low_level.conv.weight", "decode_head.c1_bottleneck.conv.weight"),
+    ],
+)
+def test_names_are_mmsegmentations(key: str, name: str) -> None:
+    assert mmsegmentation_name(key) == name
+
+
+@pytest.mark.parametrize(
+    "key", ["classifier.weight", "backbone.last.conv.weight", "head.classifier", "", "head.poolconv.weight", "head.x"]
+)
+def test_key_mmsegmentation_does_not_have_is_refused_by_name(key: str) -> None:
+    with pytest.raises(CheckpointError, match=f"^{re.escape(key)} has no counterpart in a checkpoint of mmseg"):
+        mmsegmentation_name(key)
+
+
+@pytest.fixture(scope="module")
+def raw() -> Tensors:
+    """Of the smallest: no two tensors alike."""
+    generator = np.random.default_rng(0)
+    shapes = META[SMALL]["shapes"].items()
+    return {name: np.asarray(generator.random(shape, np.float32)) for name, shape in shapes}
+
+
+SHAPES = shapes_of(SMALL)
+KEYS = [key for key in SHAPES if not is_counter(key)]
+
+
+def converted(raw: Tensors, **changes: np.ndarray | None) -> Tensors:
+    changed = {name: array for name, array in {**raw, **changes}.items() if array is not None}
+    return convert(changed, "mmsegmentation", SHAPES, {}, "model.pth")
+
+
+def test_every_value_is_in_its_place_with_the_second_head_or_without(raw: Tensors) -> None:
+    without = {name: array for name, array in raw.items() if not name.startswith("auxiliary_head.")}
+    assert len(without) < len(raw)
+    for checkpoint in (raw, without):
+        state = converted(checkpoint)
+        assert set(state) == set(SHAPES)
+        for key in KEYS:
+            np.testing.assert_array_equal(state[key], raw[mmsegmentation_name(key)], strict=True)
+
+
+def test_whichever_tensor_is_missing_misshapen_or_not_finite_is_named(raw: Tensors) -> None:
+    for key in KEYS[::7]:
+        name = mmsegmentation_name(key)
+        with pytest.raises(CheckpointError, match=f"model.pth lacks the tensor {re.escape(name)}\\.$") as caught:
+            converted(raw, **{name: None})
+        assert caught.value.exit_code == 4
+        with pytest.raises(CheckpointError, match=re.escape(f"{name} becomes {key} with shape")):
+            converted(raw, **{name: raw[name][:-1]})
+        with pytest.raises(CheckpointError, match=f"{re.escape(name)} holds values that are not finite"):
+            converted(raw, **{name: np.full_like(raw[name], np.nan)})
+
+
+@pytest.mark.parametrize("name", ["decode_head.convs.2.conv.weight", "neck.bias", "auxiliary.conv_seg.bias"])
+def test_tensor_without_a_place_is_named(raw: Tensors, name: str) -> None:
+    with pytest.raises(CheckpointError, match=f"no place for: {re.escape(name)}\\."):
+        converted(raw, **{name: np.zeros(3, np.float32)})
+
+
+def test_checkpoint_of_other_classes_is_refused(raw: Tensors) -> None:
+    with pytest.raises(CheckpointError, match=r"decode_head\.conv_seg\.weight .* another number of classes"):
+        convert(raw, "mmsegmentation", shapes_of("fcn-ade20k"), {}, "model.pth")
+
+
+TENSORS = {"backbone.conv1.conv.weight": torch.arange(6.0).reshape(2, 3), "decode_head.conv_seg.bias": torch.ones(2)}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        pytest.param(TENSORS, id="a state dict"),
+        pytest.param(collections.OrderedDict(TENSORS), id="an ordered one"),
+        pytest.param({"state_dict": TENSORS}, id="wrapped"),
+        pytest.param(
+            {"meta": {"mmseg_version": "0.6.0", "CLASSES": ["road"], "PALETTE": [[1, 2, 3]]}, "state_dict": TENSORS},
+            id="with meta as mmcv writes it",
+        ),
+        pytest.param({"state_dict": {f"module.{name}": t for name, t in TENSORS.items()}}, id="of several GPUs"),
+        pytest.param({"state_dict": TENSORS, "optimizer": {"state": {0: {"step": 3}}}}, id="of a training"),
+    ],
+)
+def test_tensors_are_found_however_they_are_wrapped(tmp_path: Path, saved: Any) -> None:
+    torch.save(saved, tmp_path / "model.pth")
+    found = read_checkpoint(tmp_path / "model.pth", "mmsegmentation")
+    assert set(found) == set(TENSORS)
+    for name, tensor in TENSORS.items():
+        np.testing.assert_array_equal(found[name], tensor.numpy(), strict=True)
+    assert checkpoint_digests(tmp_path / "model.pth", "mmsegmentation")[0][0] == "model.pth"
+
+
+class Attack:
+    """A pickle that makes a file when it is read carelessly."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.made,)
+
+
+def test_code_in_a_file_is_not_run_and_the_way_to_convert_it_is_said(tmp_path: Path) -> None:
+    made, path = tmp_path / "made", tmp_path / "evil.pth"
+    torch.save({"state_dict": TENSORS, "message_hub": Attack(made)}, path)
+    says = r"evil\.pth holds .* cannot be read without running code .* torch\.save\(\{'state_dict': torch\.load"
+    with pytest.raises(CheckpointError, match=says) as caught:
+        read_checkpoint(path, "mmsegmentation")
+    assert caught.value.exit_code == 4
+    assert not made.exists()
+    with contextlib.suppress(RuntimeError):
+        torch.load(path, weights_only=False)  # it does work on who is careless
+    assert made.exists()
+
+
+def test_the_way_to_convert_it_works(tmp_path: Path) -> None:
+    """A checkpoint with an object of some library beside its tensors, as mmengine's training state is."""
+    old, new = tmp_path / "old.pth", tmp_path / "new.pth"
+    torch.save({"state_dict": TENSORS, "message_hub": argparse.Namespace(loss=1.0)}, old)
+    with pytest.raises(CheckpointError, match=r"holds argparse\.Namespace beside its tensors") as caught:
+        read_checkpoint(old, "mmsegmentation")
+    (code,) = re.findall(r"(torch\.save\(.*\))\.$", str(caught.value))
+    eval(code, {"torch": torch, "FILE": old, "NEW_FILE": new})  # noqa: S307
+    assert set(read_checkpoint(new, "mmsegmentation")) == set(TENSORS)
+
+
+def saved(value: object) -> bytes:
+    out = io.BytesIO()
+    torch.save(value, out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"weights, honestly\n" * 100, id="text"),
+        pytest.param(saved({"state_dict": TENSORS})[:-300], id="end cut off"),
+        pytest.param(saved([torch.zeros(3)]), id="a list"),
+        pytest.param(saved({"state_dict": [torch.zeros(3)]}), id="a list within"),
+        pytest.param(saved({"state_dict": {"a": {"b": torch.zeros(3)}}}), id="nested twice"),
+        pytest.param(saved(None), id="nothing"),
+    ],
+)
+def test_file_that_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "model.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model\.pth is not a checkpoint of mmsegmentation") as caught:
+        read_checkpoint(tmp_path / "model.pth", "mmsegmentation")
+    assert caught.value.exit_code == 4
+
+
+def test_missing_file_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        read_checkpoint(tmp_path / "nowhere.pth", "mmsegmentation")
