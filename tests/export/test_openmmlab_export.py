@@ -11,6 +11,7 @@ import torch
 
 import mnv2deploy
 from mnv2deploy.catalog.cards import card_path, load_card
+from mnv2deploy.export.artifact import export
 from mnv2deploy.networks import build_network
 from mnv2deploy.weights.mmsegmentation import mmsegmentation_name
 
@@ -23,7 +24,8 @@ def narrow_card(folder: Path, head: str) -> Path:
     for old, new in (
         ("width_multiplier = 1.0", "width_multiplier = 0.1"),
         ("\nchannels = 512", "\nchannels = 8"),
-        *(("= 512\n", "= 64\n"), ("= 1024\n", "= 128\n"), ("= 2048\n", "= 96\n")),
+        ("height = 1024\nwidth = 2048", "height = 64\nwidth = 96"),
+        ("height = 512\nwidth = 1024", "height = 64\nwidth = 128"),
     ):
         assert old in text
         text = text.replace(old, new)
@@ -44,23 +46,30 @@ def checkpoint(card: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_checkpoint_becomes_masks(tmp_path: Path, photos: dict[str, Path], cli, head: str) -> None:
-    card, output = narrow_card(tmp_path, head), tmp_path / "narrow.onnx"
-    weights, photo = checkpoint(card, tmp_path), photos["coffee.png"]
-    size = ["--size", "128x96"] if head == "pspnet" else []
-    options = ["--weights", weights, *size, "--pictures", photo, "--no-simplify", "--json", "-o", output]
-    done = cli("export", card, *options)
-    assert done.returncode == 0, done.stderr
-    assert max(entry["relative_error"] for entry in json.loads(done.stdout)["parity"]) < 1e-4
+def test_checkpoint_becomes_masks(tmp_path: Path, photos: dict[str, Path], head: str) -> None:
+    path, output, photo = narrow_card(tmp_path, head), tmp_path / "narrow.onnx", photos["coffee.png"]
+    card = load_card(str(path))
+    exported = export(card, output, simplified=False, weights=checkpoint(path, tmp_path), pictures=[photo])
+    assert max(entry.relative_error for entry in exported.parity) < 1e-4
     segment = mnv2deploy.load(output)
     contract = segment.contract
-    assert (contract.input.height, contract.input.width) == ((128, 96) if size else (64, 128))
+    assert (contract.input.height, contract.input.width) == (64, 128)
     assert contract.decoding.align_corners is False
     assert contract.preprocessing.resize == "pad"
     result = segment(photo)
     assert result.mask.shape == (result.height, result.width)
     assert {part.label for part in result.segments} <= {label.name for label in load_card("fcn-cityscapes").labels}
     assert all(part.colour is not None for part in result.segments)
+
+
+def test_one_command_exports_it_at_another_size(tmp_path: Path, photos: dict[str, Path], cli) -> None:
+    card, output = narrow_card(tmp_path, "pspnet"), tmp_path / "narrow.onnx"
+    options = ["--weights", checkpoint(card, tmp_path), "--size", "64x96", "--pictures", photos["coffee.png"]]
+    done = cli("export", card, *options, "-o", output, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["simplified"]
+    contract = mnv2deploy.load(output).contract
+    assert (contract.input.height, contract.input.width) == (64, 96)
 
 
 @pytest.mark.parametrize(
