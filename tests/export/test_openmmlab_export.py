@@ -100,6 +100,7 @@ def test_other_commands_say_where_the_file_is_too(cli, command: list[str]) -> No
     assert done.returncode == 6
     assert load_card("pspnet-ade20k").weights.official in done.stderr
     assert "--weights FILE" in done.stderr
+    assert "Building" not in done.stderr
 
 
 def test_a_checkpoint_of_another_head_is_refused(tmp_path: Path, cli) -> None:
