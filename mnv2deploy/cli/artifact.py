@@ -79,6 +79,7 @@ def _build_once(model: str, output: Path, *, offline: bool, quiet: bool) -> None
 
 
 def _build(model: str, output: Path, *, offline: bool, quiet: bool) -> None:
+    from mnv2deploy.catalog.cards import load_card
     from mnv2deploy.cli.export import require_build_extra, run_export
 
     try:
@@ -88,6 +89,7 @@ def _build(model: str, output: Path, *, offline: bool, quiet: bool) -> None:
             f"The artifact of {model} is not built yet. {error}, or build it elsewhere with "
             f"'mnv2deploy export {model}' and give it with --model {model}.onnx."
         ) from error
-    if not quiet:
+    # Of a model whose file people get themselves, the export says so; nothing will be built.
+    if not quiet and load_card(model).download.sources:
         typer.echo(f"Building the artifact of {model}, once; it is kept in {output.parent}.", err=True)
     run_export(model, output, quiet=quiet, offline=offline)

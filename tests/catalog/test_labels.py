@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnv2deploy.catalog.cards import card_path, load_card
@@ -64,6 +66,19 @@ def test_imagenet_labels_are_in_the_order_of_the_synsets() -> None:
         *("tench", "goldfish", "golden retriever", "tabby", "Egyptian cat"),
     )
     assert (names[504], names[968], names[980], names[999]) == ("coffee mug", "cup", "volcano", "toilet tissue")
+
+
+@pytest.mark.parametrize(("dataset", "first_id", "classes"), [("cityscapes", 0, 19), ("ade20k", 1, 150)])
+def test_labels_and_colours_are_mmsegmentations(dataset: str, first_id: int, classes: int) -> None:
+    """The class ids are the values in the data set's masks: Cityscapes' trainIds, and ADE20K's, where 0 is all else."""
+    with np.load(Path(__file__).parent.parent / "reference" / "mmsegmentation.npz") as stored:
+        theirs = json.loads(str(stored["meta"]))[dataset]
+    for head in ("fcn", "pspnet", "deeplabv3", "deeplabv3plus"):
+        labels = load_card(f"{head}-{dataset}").labels
+        assert [label.column for label in labels] == list(range(classes))
+        assert [label.class_id for label in labels] == list(range(first_id, classes + first_id))
+        assert [label.name for label in labels] == [name.strip() for name in theirs["classes"]]
+        assert [label.colour for label in labels] == [tuple(colour) for colour in theirs["palette"]]
 
 
 def test_pedestrian_has_one_class_in_column_one() -> None:
