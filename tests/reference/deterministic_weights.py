@@ -52,6 +52,7 @@ def origin_weight(name: str, shape: tuple[int, ...], layout: str) -> NDArray[np.
         inputs = shape[1:] if layout == "torch" else shape[:2] if "depthwise" in name else shape[:-1]
         limit = math.sqrt(6 / math.prod(inputs))
         return uniform(name, shape, -limit, limit)
-    if kind in ("weight", "gamma", "running_var", "moving_variance"):
+    # Keras 3 numbers a batch norm's tensors: gamma, beta, mean, variance.
+    if kind in ("weight", "gamma", "running_var", "moving_variance", "0", "3"):
         return uniform(name, shape, 0.5, 1.5)
     return uniform(name, shape, -0.35, 0.35)
