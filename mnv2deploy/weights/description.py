@@ -26,6 +26,7 @@ class Description:
         preprocessing: For the whole of it: resize, colour, mean and std.
         labels: Names of the columns of the logits, in order.
         activation: What the origin applies to the logits.
+        align_corners: Of a segmenter: how its logits are upsampled.
         scales_itself: Whether mean and std stand in the network itself, so that no others will do.
         sides: What the input's sides have to be a multiple of; None where the network is its own at ``input`` alone.
     """
@@ -35,6 +36,7 @@ class Description:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
     activation: Literal["softmax", "sigmoid"] = "softmax"
+    align_corners: bool | None = None
     scales_itself: bool = False
     sides: int | None = 1
 

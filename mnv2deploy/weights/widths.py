@@ -30,6 +30,7 @@ def describe_backbone(
     padding: Literal["tf", "torch"],
     batch_norm_eps: float,
     output_stride: int = 32,
+    channel_divisor: int = 8,
 ) -> BackboneSpec:
     """Finds the width and depth that give a checkpoint's channels.
 
@@ -44,6 +45,7 @@ def describe_backbone(
         padding: Of the framework.
         batch_norm_eps: Of the framework.
         output_stride: Where it can be known.
+        channel_divisor: Of the framework.
 
     Raises:
         CheckpointError: no width and depth do; names the first layer that does not fit the nearest.
@@ -51,8 +53,8 @@ def describe_backbone(
     found = [layer.channels for layer in blocks]
     best: tuple[int, BackboneSpec] | None = None
     for depth in (depth for depth in _DEPTHS if len(block_channels(1.0, depth)) == len(found)):
-        for width in (width for width in _WIDTHS if block_channels(width, depth) == found):
-            other_stem = stem.channels != stem_channels(width)
+        for width in (width for width in _WIDTHS if block_channels(width, depth, channel_divisor) == found):
+            other_stem = stem.channels != stem_channels(width, channel_divisor)
             other_last = last is not None and last.channels != last_channels(width)
             spec = BackboneSpec(
                 width_multiplier=width,
@@ -62,6 +64,7 @@ def describe_backbone(
                 depth_multiplier=depth,
                 stem_channels=stem.channels if other_stem else None,
                 last_channels=last.channels if last is not None and other_last else None,
+                channel_divisor=channel_divisor,
             )
             if best is None or other_stem + other_last < best[0]:
                 best = (other_stem + other_last, spec)
@@ -70,9 +73,9 @@ def describe_backbone(
     raise _unknown_width(blocks, where)
 
 
-def block_channels(width: float, depth: float) -> list[int]:
+def block_channels(width: float, depth: float, divisor: int = 8) -> list[int]:
     """Output channels of each bottleneck."""
-    return [channels for _, channels, repetitions, _ in scaled_stages(width, depth) for _ in range(repetitions)]
+    return [count for _, count, repetitions, _ in scaled_stages(width, depth, divisor) for _ in range(repetitions)]
 
 
 def _unknown_width(blocks: Sequence[Layer], where: str) -> CheckpointError:

@@ -51,7 +51,9 @@ def preprocessed(keras: Any) -> Any:
     """Scaling by arithmetic, the backbone not nested, and no activation."""
     inputs = keras.Input((96, 64, 3))
     scaled = keras.applications.mobilenet_v2.preprocess_input(inputs)
-    base = keras.applications.MobileNetV2(input_tensor=scaled, alpha=0.75, include_top=False, weights=None, pooling="avg")
+    base = keras.applications.MobileNetV2(
+        input_tensor=scaled, alpha=0.75, include_top=False, weights=None, pooling="avg"
+    )
     return keras.Model(inputs, keras.layers.Dense(CLASSES)(base.output))
 
 

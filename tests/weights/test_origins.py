@@ -21,7 +21,6 @@ from origin_cases import BATCH, CLASSES, Case, load
 from safetensors.numpy import save_file
 from torch import nn
 
-from mnv2deploy.errors import CheckpointError
 from mnv2deploy.networks import build_network
 from mnv2deploy.weights.checkpoint import convert, describe_checkpoint, read_checkpoint
 from mnv2deploy.weights.description import Description
