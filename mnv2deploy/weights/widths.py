@@ -11,7 +11,8 @@ from mnv2deploy.errors import CheckpointError
 
 _PUBLISHED = (1.0, 0.35, 0.5, 0.75, 1.3, 1.4, 1.1, 1.2)
 _WIDTHS = (*_PUBLISHED, *(percent / 100 for percent in range(10, 201)))
-_DEPTHS = (1.0, *(tenths / 10 for tenths in range(5, 31)))
+_PUBLISHED_DEPTHS = (1.0, 1.2, 1.4)
+_DEPTHS = (*_PUBLISHED_DEPTHS, *(tenths / 10 for tenths in range(5, 31)))
 
 
 class Layer(NamedTuple):
