@@ -26,7 +26,7 @@ def own_top(tmp_path: Path) -> Path:
 
 
 def test_weights_of_keras_2_alone_are_read_alike(tmp_path: Path, own_top: Path) -> None:
-    """Names end in ``:0``, depthwise kernels have a name of their own, there is no model, and layers are in the root."""
+    """Names end in ``:0``, depthwise kernels have their own, there is no model, and layers are in the root."""
     old = tmp_path / "old.h5"
     with h5py.File(old, "w") as file:
         for name, array in OWN_TOP.weights("keras").items():
