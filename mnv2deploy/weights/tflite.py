@@ -5,26 +5,24 @@ Their tensors' names are whatever the converter left; layers are known by their 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec, InputSize
-from mnv2deploy.catalog.stages import STAGES
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config
 from mnv2deploy.weights.description import Description, Shapes
 from mnv2deploy.weights.tflite_graph import LiteGraph, LiteLayer, read_graph
+from mnv2deploy.weights.tflite_layers import BLOCKS, channels, output_stride_of, padding_convention, place_layers
 from mnv2deploy.weights.widths import Layer, describe_backbone
 
-_BLOCKS = 17
 _EPSILONS = {"batch_norm_eps": 1e-3, "head_batch_norm_eps": 1e-5}  # folded: any will do, these are TensorFlow's
-_DEEPLAB_HEAD = ("head.pool", "head.branch", "head.project", "head.classifier")
 
 
 def read_tflite(path: Path) -> Tensors:
@@ -35,9 +33,9 @@ def read_tflite(path: Path) -> Tensors:
         MissingDependencyError: the package tflite is not installed.
     """
     tensors: Tensors = {}
-    for module, layer in _placed(read_graph(path), str(path)).items():
+    for module, layer in place_layers(read_graph(path), str(path)).items():
         tensors[f"{module}/kernel"] = layer.kernel
-        tensors[f"{module}/bias"] = np.zeros(_channels(layer), np.float32) if layer.bias is None else layer.bias
+        tensors[f"{module}/bias"] = np.zeros(channels(layer), np.float32) if layer.bias is None else layer.bias
     return tensors
 
 
@@ -108,19 +106,19 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
     """
     del shapes
     graph: LiteGraph = config["graph"]
-    placed = _placed(graph, where)
+    placed = place_layers(graph, where)
     is_segmenter = "head.pool" in placed
-    blocks = [placed[f"backbone.blocks.{index}.depthwise"] for index in range(_BLOCKS)]
-    projections = [_named(placed[f"backbone.blocks.{index}.project"]) for index in range(_BLOCKS)]
+    blocks = [placed[f"backbone.blocks.{index}.depthwise"] for index in range(BLOCKS)]
+    projections = [_named(placed[f"backbone.blocks.{index}.project"]) for index in range(BLOCKS)]
     last = None if is_segmenter else _named(placed["backbone.last"])
     backbone = describe_backbone(
         _named(placed["backbone.stem"]),
         projections,
         last,
         where,
-        padding=_padding([placed["backbone.stem"], *blocks], where),
+        padding=padding_convention([placed["backbone.stem"], *blocks], where),
         batch_norm_eps=_EPSILONS["batch_norm_eps"],
-        output_stride=_output_stride(blocks, where),
+        output_stride=output_stride_of(blocks, where),
         channel_divisor=8 if all(layer.channels % 8 == 0 for layer in projections) else 1,
     )
     known = {
@@ -128,7 +126,7 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         "sides": 1 if all(layer.pads is None for layer in blocks) else None,
     }
     if is_segmenter:
-        columns = _channels(placed["head.classifier"])
+        columns = channels(placed["head.classifier"])
         network = DeepLabSpec(
             architecture="deeplabv3",
             backbone=backbone,
@@ -136,7 +134,7 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
             head_batch_norm_eps=_EPSILONS["head_batch_norm_eps"],
         )
         return Description(network=network, align_corners=graph.align_corners, **known)  # type: ignore[arg-type]
-    columns = max(_channels(placed["classifier"]), 2)
+    columns = max(channels(placed["classifier"]), 2)
     return Description(
         network=ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=columns),
         preprocessing=_preprocessing(graph),
@@ -144,87 +142,6 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         activation="sigmoid" if "LOGISTIC" in graph.operators and columns > 2 else "softmax",
         **known,  # type: ignore[arg-type]
     )
-
-
-def _placed(graph: LiteGraph, where: str) -> dict[str, LiteLayer]:
-    """The layers by the names our modules have."""
-    modules = [*_expected_backbone(), *_tail(len(graph.layers) - 3 * _BLOCKS)]
-    if len(modules) != len(graph.layers):
-        raise CheckpointError(
-            f"{where} has {len(graph.layers)} layers; a classifier has {3 * _BLOCKS + 2}, a reduced DeepLabv3 "
-            f"{3 * _BLOCKS + 4}."
-        )
-    placed = dict(zip(modules, graph.layers, strict=True))
-    if "head.pool" in placed and placed["head.branch"].side == (1, 1):  # written in the other order
-        placed["head.pool"], placed["head.branch"] = placed["head.branch"], placed["head.pool"]
-    for module, layer in placed.items():
-        _require_fit(module, layer, where)
-    return placed
-
-
-def _expected_backbone() -> Iterator[str]:
-    yield "backbone.stem"
-    for index in range(_BLOCKS):
-        yield from (f"backbone.blocks.{index}.{part}" for part in ("expand", "depthwise", "project")[index == 0 :])
-
-
-def _tail(count: int) -> tuple[str, ...]:
-    """Modules after the bottlenecks, told by how many there are."""
-    return {2: ("backbone.last", "classifier"), 4: _DEEPLAB_HEAD}.get(count, ())
-
-
-def _require_fit(module: str, layer: LiteLayer, where: str) -> None:
-    """Checks a layer's kind, kernel and activation against those of the place it has."""
-    part = module.rpartition(".")[2]
-    kind = "depthwise" if part == "depthwise" else "conv"
-    side = 3 if part in ("stem", "depthwise") else 1
-    is_classifier = part == "classifier"
-    activation = "none" if (part == "project" and "blocks" in module) or is_classifier else "relu6"
-    if module.startswith("head.") and not is_classifier:
-        activation = "relu"
-    kinds = ("conv", "dense") if is_classifier else (kind,)
-    kernel = layer.kernel.shape[1:3] if layer.kind != "dense" else (1, 1)
-    if layer.kind not in kinds or kernel != (side, side) or layer.activation != activation:
-        raise CheckpointError(
-            f"{where}: {layer.name} is a {layer.kind} layer of {kernel[0]} x {kernel[1]} with the activation "
-            f"{layer.activation}, where a MobileNetV2 has {kind} {side} x {side} with {activation}."
-        )
-
-
-def _padding(layers: Sequence[LiteLayer], where: str) -> Literal["tf", "torch"]:
-    """Which framework's convention the strided layers pad by."""
-    strided = [layer for layer in layers if layer.stride == 2]
-    if all(layer.pads is None or layer.pads == _same(layer.side) for layer in strided):
-        return "tf"
-    if all(layer.pads == ((1, 1), (1, 1)) for layer in strided):
-        return "torch"
-    odd = next(layer for layer in strided if layer.pads is not None and layer.pads != _same(layer.side))
-    raise CheckpointError(f"{where}: {odd.name} is padded by {odd.pads}, as neither TensorFlow nor torch does.")
-
-
-def _same(side: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """What SAME pads at stride 2 before a 3 x 3 kernel."""
-    down, across = ((length % 2, 1) for length in side)
-    return down, across
-
-
-def _output_stride(depthwise: Sequence[LiteLayer], where: str) -> int:
-    """From the strides and dilations, which have to be those of `mnv2deploy.networks.mobilenet_v2.block_specs`."""
-    found = [(layer.stride, layer.dilation) for layer in depthwise]
-    for output_stride in (32, 16, 8):
-        if found == list(_strides(output_stride)):
-            return output_stride
-    raise CheckpointError(f"{where} has strides and dilations of no output stride 8, 16 or 32.")
-
-
-def _strides(output_stride: int) -> Iterator[tuple[int, int]]:
-    so_far, dilation = 2, 1
-    for _, _, repetitions, first in STAGES:
-        for repetition in range(repetitions):
-            stride = first if repetition == 0 else 1
-            given_up = so_far * stride > output_stride
-            yield 1 if given_up else stride, dilation
-            so_far, dilation = (so_far, dilation * stride) if given_up else (so_far * stride, dilation)
 
 
 def _preprocessing(graph: LiteGraph) -> Preprocessing | None:
@@ -237,9 +154,5 @@ def _preprocessing(graph: LiteGraph) -> Preprocessing | None:
     )
 
 
-def _channels(layer: LiteLayer) -> int:
-    return int(layer.kernel.shape[3 if layer.kind == "depthwise" else 0])
-
-
 def _named(layer: LiteLayer) -> Layer:
-    return Layer(layer.name, _channels(layer))
+    return Layer(layer.name, channels(layer))
