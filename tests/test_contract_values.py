@@ -117,8 +117,8 @@ REFUSED = r"^model\.onnx carries a contract this mnv2deploy cannot read \({}.*\)
         (
             "classify",
             ("decoding", "activation"),
-            "sigmoid",
-            "decoding.activation should be one of softmax, not 'sigmoid'",
+            "tanh",
+            "decoding.activation should be one of softmax, sigmoid, not 'tanh'",
         ),
         ("classify", ("decoding", "task"), "segment", "unknown key activation, top in decoding"),
         ("classify", ("preprocessing", "shorter_side"), None, "shorter_side belongs to resize = 'centre_crop'"),

@@ -52,6 +52,8 @@ class BackboneSpec:
         stem_channels: Of the first convolution, where it is not scaled with the width.
         last_channels: Of the last 1x1 convolution, where it does not follow the paper's rule: 1280, scaled with
             widths over 1.
+        channel_divisor: Channels are rounded to its multiples. 8 everywhere but in TensorFlow's DeepLab, which takes 1
+            at widths other than 1.
     """
 
     width_multiplier: float
@@ -62,9 +64,10 @@ class BackboneSpec:
     depth_multiplier: float = 1.0
     stem_channels: int | None = None
     last_channels: int | None = None
+    channel_divisor: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("stem_channels", "last_channels"):
+        for name in ("stem_channels", "last_channels", "channel_divisor"):
             channels = getattr(self, name)
             if channels is not None and channels < 1:
                 raise ValueError(f"{name} should be at least 1, not {channels}")

@@ -23,8 +23,10 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def scaled_stages(width_multiplier: float, depth_multiplier: float = 1.0) -> tuple[tuple[int, int, int, int], ...]:
-    """The stages at a width and a depth, in the columns of `STAGES`.
+def scaled_stages(
+    width_multiplier: float, depth_multiplier: float = 1.0, divisor: int = 8
+) -> tuple[tuple[int, int, int, int], ...]:
+    """The stages at a width and a depth, in the columns of `STAGES`, channels multiples of ``divisor``.
 
     The first and the last stage have one block at any depth; repetitions of the others are rounded up (timm's
     ``fix_first_last``, in its mobilenetv2_110d and 120d).
@@ -33,7 +35,7 @@ def scaled_stages(width_multiplier: float, depth_multiplier: float = 1.0) -> tup
     return tuple(
         (
             expansion,
-            make_divisible(channels * width_multiplier),
+            make_divisible(channels * width_multiplier, divisor),
             repetitions if stage in (0, last) else math.ceil(repetitions * depth_multiplier),
             stride,
         )
@@ -41,9 +43,9 @@ def scaled_stages(width_multiplier: float, depth_multiplier: float = 1.0) -> tup
     )
 
 
-def stem_channels(width_multiplier: float) -> int:
+def stem_channels(width_multiplier: float, divisor: int = 8) -> int:
     """Of the first convolution."""
-    return make_divisible(STEM_CHANNELS * width_multiplier)
+    return make_divisible(STEM_CHANNELS * width_multiplier, divisor)
 
 
 def last_channels(width_multiplier: float) -> int:

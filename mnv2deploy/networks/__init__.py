@@ -110,4 +110,5 @@ def _backbone(spec: BackboneSpec, last_channels: int | None = None) -> MobileNet
         spec.last_channels if last_channels is None else last_channels,
         spec.depth_multiplier,
         spec.stem_channels,
+        spec.channel_divisor,
     )

@@ -55,6 +55,7 @@ def block_specs(
     dilation_rule: DilationRule = "tf",
     depth_multiplier: float = 1.0,
     stem_channels: int | None = None,
+    channel_divisor: int = 8,
 ) -> tuple[BlockSpec, ...]:
     """The bottlenecks at a width and an output stride: 17 of them at depth 1.
 
@@ -66,9 +67,10 @@ def block_specs(
       no other (mmsegmentation 1.2.2, mmseg/models/backbones/mobilenet_v2.py, ``make_layer``).
     """
     specs: list[BlockSpec] = []
-    in_channels = stages.stem_channels(width_multiplier) if stem_channels is None else stem_channels
+    in_channels = stem_channels or stages.stem_channels(width_multiplier, channel_divisor)
     stride_so_far, dilation = 2, 1
-    for expansion, channels, repetitions, first_stride in scaled_stages(width_multiplier, depth_multiplier):
+    scaled = scaled_stages(width_multiplier, depth_multiplier, channel_divisor)
+    for expansion, channels, repetitions, first_stride in scaled:
         for repetition in range(repetitions):
             stride = first_stride if repetition == 0 else 1
             next_dilation = dilation
@@ -140,7 +142,7 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, spec: BlockSpec, conventions: Conventions) -> None:
         super().__init__()
-        # The TF code rounds the expanded width too, but widths are multiples of 8 already.
+        # The TF code rounds the expanded width too, but widths are multiples of the divisor already.
         expanded = spec.in_channels * spec.expansion
         self.expand = ConvNorm(spec.in_channels, expanded, conventions) if spec.expansion > 1 else None
         self.depthwise = ConvNorm(
@@ -174,6 +176,7 @@ class MobileNetV2(nn.Module):
             the paper's and torchvision's rule.
         depth_multiplier: 0.5 to 3: of the repetitions of all stages but the first and the last, rounded up.
         stem_channels: Of the first convolution; None: ``make_divisible(32 * w)``.
+        channel_divisor: Channels are rounded to its multiples; TensorFlow's DeepLab takes 1 at widths other than 1.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -187,6 +190,7 @@ class MobileNetV2(nn.Module):
         last_channels: int | None = None,
         depth_multiplier: float = 1.0,
         stem_channels: int | None = None,
+        channel_divisor: int = 8,
     ) -> None:
         super().__init__()
         if not 0.1 <= width_multiplier <= 2:
@@ -196,7 +200,14 @@ class MobileNetV2(nn.Module):
         if not 0.5 <= depth_multiplier <= 3:
             raise ValueError(f"depth_multiplier {depth_multiplier} is not between 0.5 and 3")
         conventions = conventions or Conventions()
-        specs = block_specs(width_multiplier, output_stride, conventions.dilation_rule, depth_multiplier, stem_channels)
+        specs = block_specs(
+            width_multiplier,
+            output_stride,
+            conventions.dilation_rule,
+            depth_multiplier,
+            stem_channels,
+            channel_divisor,
+        )
         self.stem = ConvNorm(3, specs[0].in_channels, conventions, kernel=3, stride=2)
         self.blocks = nn.ModuleList(InvertedResidual(spec, conventions) for spec in specs)
         if last_channels is None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from mnv2deploy.catalog.cards import Card, ClassifierSpec, DeepLabSpec
-from mnv2deploy.contract import ClassificationDecoding
+from mnv2deploy.contract import ClassificationDecoding, SegmentationDecoding
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.description import Description
 
@@ -44,6 +44,8 @@ def _pairs(card: Card, description: Description) -> Iterator[tuple[str, object, 
         yield "head_batch_norm_eps", said.head_batch_norm_eps, network.head_batch_norm_eps
     if isinstance(said, ClassifierSpec) and isinstance(card.decoding, ClassificationDecoding):
         yield "activation", description.activation, card.decoding.activation
+    if description.align_corners is not None and isinstance(card.decoding, SegmentationDecoding):
+        yield "align_corners", description.align_corners, card.decoding.align_corners
     if description.scales_itself and description.preprocessing is not None:
         yield "mean", _rounded(description.preprocessing.mean), _rounded(card.preprocessing.mean)
         yield "std", _rounded(description.preprocessing.std), _rounded(card.preprocessing.std)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mnv2deploy.catalog.cards import Card
 from mnv2deploy.errors import CheckpointError, UsageError
-from mnv2deploy.weights import huggingface, keras, mmpretrain, mmsegmentation, native, timm, torchvision
+from mnv2deploy.weights import huggingface, keras, mmpretrain, mmsegmentation, native, tflite, timm, torchvision
 from mnv2deploy.weights.agreement import require_agreement
 from mnv2deploy.weights.assembly import Origin, Tensors, assemble
 from mnv2deploy.weights.configuration import Config, read_json
@@ -76,6 +76,7 @@ _FORMATS = {
         keras.describe,
         read_model_config,
     ),
+    "tflite": _Format(tflite.read_tflite, tflite.TfliteCheckpoint, tflite.describe, tflite.read_tflite_graph),
 }
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from mnv2deploy.errors import CheckpointError
+from mnv2deploy.errors import CheckpointError, MissingDependencyError
 from mnv2deploy.weights.assembly import Tensors
 
 if TYPE_CHECKING:
@@ -100,8 +100,12 @@ class StateDict:
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors.torch import load_file
-
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Reading .safetensors files needs safetensors; install with: pip install 'mnv2deploy[build]'"
+        ) from error
     try:
         return load_file(path)
     except OSError as error:

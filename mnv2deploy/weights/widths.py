@@ -11,7 +11,8 @@ from mnv2deploy.errors import CheckpointError
 
 _PUBLISHED = (1.0, 0.35, 0.5, 0.75, 1.3, 1.4, 1.1, 1.2)
 _WIDTHS = (*_PUBLISHED, *(percent / 100 for percent in range(10, 201)))
-_DEPTHS = (1.0, *(tenths / 10 for tenths in range(5, 31)))
+_PUBLISHED_DEPTHS = (1.0, 1.2, 1.4)
+_DEPTHS = (*_PUBLISHED_DEPTHS, *(tenths / 10 for tenths in range(5, 31)))
 
 
 class Layer(NamedTuple):
@@ -30,6 +31,7 @@ def describe_backbone(
     padding: Literal["tf", "torch"],
     batch_norm_eps: float,
     output_stride: int = 32,
+    channel_divisor: int = 8,
 ) -> BackboneSpec:
     """Finds the width and depth that give a checkpoint's channels.
 
@@ -44,6 +46,7 @@ def describe_backbone(
         padding: Of the framework.
         batch_norm_eps: Of the framework.
         output_stride: Where it can be known.
+        channel_divisor: Of the framework.
 
     Raises:
         CheckpointError: no width and depth do; names the first layer that does not fit the nearest.
@@ -51,8 +54,8 @@ def describe_backbone(
     found = [layer.channels for layer in blocks]
     best: tuple[int, BackboneSpec] | None = None
     for depth in (depth for depth in _DEPTHS if len(block_channels(1.0, depth)) == len(found)):
-        for width in (width for width in _WIDTHS if block_channels(width, depth) == found):
-            other_stem = stem.channels != stem_channels(width)
+        for width in (width for width in _WIDTHS if block_channels(width, depth, channel_divisor) == found):
+            other_stem = stem.channels != stem_channels(width, channel_divisor)
             other_last = last is not None and last.channels != last_channels(width)
             spec = BackboneSpec(
                 width_multiplier=width,
@@ -62,6 +65,7 @@ def describe_backbone(
                 depth_multiplier=depth,
                 stem_channels=stem.channels if other_stem else None,
                 last_channels=last.channels if last is not None and other_last else None,
+                channel_divisor=channel_divisor,
             )
             if best is None or other_stem + other_last < best[0]:
                 best = (other_stem + other_last, spec)
@@ -70,9 +74,9 @@ def describe_backbone(
     raise _unknown_width(blocks, where)
 
 
-def block_channels(width: float, depth: float) -> list[int]:
+def block_channels(width: float, depth: float, divisor: int = 8) -> list[int]:
     """Output channels of each bottleneck."""
-    return [channels for _, channels, repetitions, _ in scaled_stages(width, depth) for _ in range(repetitions)]
+    return [count for _, count, repetitions, _ in scaled_stages(width, depth, divisor) for _ in range(repetitions)]
 
 
 def _unknown_width(blocks: Sequence[Layer], where: str) -> CheckpointError:

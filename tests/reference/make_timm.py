@@ -2,7 +2,7 @@
 
     python make_timm.py [--output FILE]
 
-Without timm in this Python the script makes an environment for itself and starts again in it. No weights are downloaded.
+Without timm in this Python the script makes an environment for itself and starts again in it. It downloads no weights.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python make_torchvision.py [--output FILE] [--work FOLDER]
 
-There is no CPU build of torchvision and its operators do not load without CUDA's, so the wheel is unpacked and the files
-of the network alone are imported from it.
+There is no CPU build of torchvision and its operators do not load without CUDA's, so the wheel is unpacked and the
+files of the network alone are imported from it.
 """
 
 import argparse

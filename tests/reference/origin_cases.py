@@ -85,7 +85,8 @@ def run_torch(model: Any, name: str, config: dict[str, Any] | None = None) -> Ca
     case = Case(name, shapes, config or {})
     filled = {key: torch.from_numpy(array) for key, array in case.weights("torch").items()}
     missing, unexpected = model.load_state_dict(filled, strict=False)
-    assert not unexpected and all(key.endswith("num_batches_tracked") for key in missing)
+    assert not unexpected
+    assert all(key.endswith("num_batches_tracked") for key in missing)
     model = model.double().eval()
     for height, width in SIZES:
         with torch.inference_mode():

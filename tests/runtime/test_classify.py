@@ -53,6 +53,20 @@ def test_scores_are_the_softmax_likeliest_first(artifact):
     ]
 
 
+def test_each_score_is_a_sigmoid_where_classes_do_not_exclude_each_other(artifact):
+    deciding = classifier(artifact, LETTERS, top=6).session
+    sigmoid = ClassificationDecoding(activation="sigmoid", top=6)
+    deciding.contract = dataclasses.replace(deciding.contract, decoding=sigmoid)
+    odds = {"a": 1, "b": 9, "c": 1 / 3, "d": 1e-9, "e": 99, "f": 1e9}
+    found = decoded(Classifier(deciding), [math.log(value) for value in odds.values()])
+    assert found == [
+        *(("f", 5, pytest.approx(1)), ("e", 4, 0.99), ("b", 1, 0.9)),
+        *(("a", 0, 0.5), ("c", 2, 0.25), ("d", 3, pytest.approx(1e-9))),
+    ]
+    far = Classifier(deciding).decode(np.float32([1000, -1000, 0, 0, 0, 0]), height=1, width=1)
+    assert (far.classes[0].score, far.classes[-1].score) == (1, 0)
+
+
 def test_of_equal_scores_the_lower_column_comes_first_and_the_rest_is_cut(artifact):
     assert decoded(classifier(artifact, LETTERS, top=2), [1, 3, 3, 1, 3, 3]) == [
         ("b", 1, pytest.approx(1 / (4 + 2 * math.exp(-2)))),

@@ -6,11 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from web_server import WebServer
 
 from mnv2deploy.weights import web
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "reference"))  # its helpers are plain modules
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny convolutions on more threads than idle cores wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

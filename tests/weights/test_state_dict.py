@@ -1,0 +1,149 @@
+"""State dicts as training scripts leave them, and files that only pretend to be some."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mnv2deploy.errors import CheckpointError
+from mnv2deploy.weights.state_dict import read_state_dict
+
+STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.num_batches_tracked": torch.tensor(7)}
+
+
+def prefixed(prefix: str, state: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in (state or STATE).items()}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        STATE,
+        OrderedDict(STATE),
+        {"state_dict": STATE, "epoch": 3, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}},
+        {"model": prefixed("module."), "args": argparse.Namespace(lr=0.1, data="/data")},  # torchvision's references
+        {"model_state_dict": prefixed("_orig_mod.")},
+        {"ema": prefixed("model.")},
+        {"state_dict": prefixed("model.net."), "pytorch-lightning_version": "2.4"},
+        # averaged weights come before the others; of them torch counts
+        {"state_dict": {"a.weight": torch.zeros(1)}, "state_dict_ema": STATE},
+        {"model": {"a.weight": torch.zeros(1)}, "model_ema": {**prefixed("module."), "n_averaged": torch.tensor(9)}},
+        # OpenMMLab swaps them when it saves
+        {"state_dict": STATE, "ema_state_dict": {"a.weight": torch.zeros(1)}, "meta": {"epoch": 12}},
+    ],
+)
+def test_state_dict_is_found_whatever_it_is_wrapped_in(tmp_path: Path, saved: Any) -> None:
+    torch.save(saved, tmp_path / "model.pth")
+    tensors = read_state_dict(tmp_path / "model.pth")
+    np.testing.assert_array_equal(tensors["a.weight"], np.arange(6, dtype=np.float32).reshape(2, 3), strict=True)
+    assert set(tensors) <= {"a.weight", "a.num_batches_tracked", "n_averaged"}
+
+
+def test_prefix_of_some_names_alone_is_theirs(tmp_path: Path) -> None:
+    torch.save({"model.a": torch.ones(1), "head.b": torch.ones(1)}, tmp_path / "model.pth")
+    assert set(read_state_dict(tmp_path / "model.pth")) == {"model.a", "head.b"}
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_half_precision_is_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"model{ending}"
+    state = {"a": torch.tensor([1.5, -2.0], dtype=torch.bfloat16), "b": torch.tensor([0.25], dtype=torch.float16)}
+    save_file(state, path) if ending == ".safetensors" else torch.save(state, path)
+    tensors = read_state_dict(path)
+    assert tensors["a"].tolist() == [1.5, -2.0]
+    assert tensors["b"].tolist() == [0.25]
+
+
+def saved(value: object) -> bytes:
+    out = io.BytesIO()
+    torch.save(value, out)
+    return out.getvalue()
+
+
+def compressed(data: bytes) -> bytes:
+    """The same archive, deflated: a gigabyte of zeros would be a megabyte."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    return out.getvalue()
+
+
+def laughs() -> bytes:
+    """A pickle of ten lists of ten lists of ten..., every level one object: a billion to whoever walks through."""
+    value: Any = "lol"
+    for _ in range(9):
+        value = [value] * 10
+    return saved({"state_dict": {"a": value}})
+
+
+def safetensors(header: object, data: bytes = b"") -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    ("ending", "data", "says"),
+    [
+        (".pth", compressed(saved(STATE)), "is damaged"),
+        (".pth", laughs(), "'a' is no tensor"),
+        (".pth", saved({"a": torch.zeros(1).expand(10**6, 10**6)}), "a claims more numbers than the file holds"),
+        (".pth", saved({"a": torch.zeros(3), "epoch": 7}), "'epoch' is no tensor"),
+        (".pth", saved({3: torch.zeros(3)}), "a key of type int is no tensor"),
+        (".pth", saved({"a" * 10_000: 3}), f"'{'a' * 60}' is no tensor"),
+        (".pth", saved({}), "it holds no tensors"),
+        (".pth", saved({"a": torch.eye(3).to_sparse()}), "a is sparse"),
+        (".pth", saved([torch.zeros(3)]), "but one list"),
+        (".pth", saved(torch.nn.Linear(2, 2)), "it needs torch.nn.modules.linear.Linear"),
+        (".pth", pickle.dumps({"a": argparse.ArgumentParser}), "without running code"),
+        (".pth", saved(STATE)[:-200], "is damaged"),
+        (".safetensors", b"", "not a safetensors file, or is damaged"),
+        (".safetensors", saved(STATE), "not a safetensors file, or is damaged"),
+        (".safetensors", (2**62).to_bytes(8, "little"), "not a safetensors file, or is damaged"),
+        (
+            ".safetensors",
+            safetensors({"a": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}),
+            "not a safetensors file, or is damaged",
+        ),
+        (
+            ".safetensors",
+            safetensors({"a": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4]}}, bytes(4)),
+            "not a safetensors file, or is damaged",
+        ),
+        (".safetensors", safetensors({"a": {"dtype": "F9", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)), "not a"),
+    ],
+)
+def test_file_that_only_pretends_is_refused_in_a_sentence(tmp_path: Path, ending: str, data: bytes, says: str) -> None:
+    path = tmp_path / f"model{ending}"
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError) as caught:
+        read_state_dict(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert says in message
+    assert len(message) < 600
+    assert "\n" not in message
+    assert caught.value.exit_code == 4
+
+
+def test_pickle_that_needs_a_class_says_how_to_convert_it(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match=r"torch\.save\(model\.state_dict\(\), FILE\)"):
+        read_state_dict(tmp_path / "model.pth")
+
+
+def test_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    for name in ("nowhere.pth", "nowhere.safetensors"):
+        with pytest.raises(CheckpointError, match="nowhere"):
+            read_state_dict(tmp_path / name)
