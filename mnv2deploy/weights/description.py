@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
-from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec, InputSize
+from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec, InputSize, SSDLiteSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.widths import Layer, describe_backbone
@@ -30,7 +30,7 @@ class Description:
         sides: What the input's sides have to be a multiple of; None where the network is its own at ``input`` alone.
     """
 
-    network: ClassifierSpec | DeepLabSpec
+    network: ClassifierSpec | DeepLabSpec | SSDLiteSpec
     input: InputSize | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
