@@ -35,6 +35,7 @@ _TAPS = ("blocks.12", "last")  # out_indices=(4, 7): the fifth stage and the las
 _MAPS, _EXTRAS, _BLOCKS = 6, 4, 17
 _BATCH_NORM_EPS = 1e-3
 _UNUSED = ("data_preprocessor.",)
+_BLOCK = {"expand": "expand_conv", "depthwise": "depthwise_conv", "project": "linear_conv"}
 # Our layers of an extra feature map, and where SSDNeck has them; of a predictor, and where SSDHead has them.
 _EXTRA = {"reduce": "0", "depthwise": "1.depthwise_conv", "pointwise": "1.pointwise_conv"}
 _PREDICTOR = {"depthwise": "0", "pointwise": "1"}
@@ -120,7 +121,11 @@ def _keys() -> list[str]:
 def mmdetection_name(key: str) -> str:
     """What mmdetection calls one of our tensors, for example ``class_predictors.0.depthwise.conv.weight``."""
     if key.startswith("backbone."):
-        return mmpretrain.mmpretrain_name(key)  # OpenMMLab's packages share the backbone's names
+        # OpenMMLab's packages share the backbone's names, but for the layers of a block.
+        name = mmpretrain.mmpretrain_name(key)
+        if match := re.fullmatch(r"backbone\.blocks\.\d+\.(expand|depthwise|project)\.(\w+\.\w+)", key):
+            return f"{name.partition('.conv.')[0]}.{_BLOCK[match[1]]}.{match[2]}"
+        return name
     if match := re.fullmatch(r"extras\.(\d+)\.(reduce|depthwise|pointwise)\.(\w+\.\w+)", key):
         return f"neck.extra_layers.{match[1]}.{_EXTRA[match[2]]}.{match[3]}"
     if match := re.fullmatch(r"(class_predictors|box_predictors)\.(\d+)\.(depthwise|pointwise)\.([\w.]+)", key):
