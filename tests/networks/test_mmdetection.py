@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from deterministic_weights import detector_weight, photo, picture, uniform
 from numpy.typing import NDArray
 
 from mnv2deploy.catalog.cards import load_card
-from mnv2deploy.contract import Contract, parse_contract
+from mnv2deploy.contract import Contract
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.export import graph
 from mnv2deploy.export.artifact import export
@@ -39,7 +38,7 @@ CARD = load_card("ssdlite-coco-mmdet")
 OUTPUTS = ("logits", "encodings")
 TOLERANCE = 1e-4  # of an output's range
 SCORE = 0.02  # of its test_cfg
-TIE = 1e-5  # scores this near each other may come in either order: float32's rounding
+SCORES = 3e-5  # float32's rounding of a score; what is nearer to each other than that may come in either order
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +146,11 @@ def expected(candidates: int) -> list[NDArray[Any]]:
     return [REFERENCE[f"{candidates}/scores"], np.array(labels), REFERENCE[f"{candidates}/boxes"]]
 
 
-def in_order(scores: NDArray[Any], classes: NDArray[Any], boxes: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The three, with those whose scores are tied ordered by class and place."""
-    tied = np.cumsum(-np.diff(scores, prepend=scores[0]) > TIE)
+def in_order(found: list[NDArray[Any]], tied: NDArray[np.intp]) -> list[NDArray[Any]]:
+    """Those whose scores are tied ordered by class and place."""
+    _, classes, boxes = found
     order = np.lexsort((boxes[:, 1], boxes[:, 0], classes, tied))
-    return iter((scores[order], classes[order], boxes[order]))
+    return [values[order] for values in found]
 
 
 @pytest.mark.parametrize("candidates", [1000, 30])
@@ -162,7 +161,10 @@ def test_detections_are_mmdetections(candidates: int, session: Session, outputs:
     assert len(set(reference[1].tolist())) > 5
     found = detect(session.contract, outputs, candidates_per_map=candidates)
     assert len(found[0]) == len(reference[0])
-    for ours, theirs, tolerance in zip(in_order(*found), in_order(*reference), (1e-5, 0, 1e-3), strict=True):
+    tied = np.cumsum(-np.diff(reference[0], prepend=reference[0][0]) > SCORES)
+    assert tied[-1] > 0.9 * len(tied)
+    pairs = zip(in_order(found, tied), in_order(reference, tied), (SCORES, 0, 1e-3), strict=True)
+    for ours, theirs, tolerance in pairs:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
 
 
@@ -235,14 +237,3 @@ def test_what_is_no_such_network_is_said(change: dict[str, Any], message: str) -
 def test_a_tensor_of_another_network_has_no_name_there() -> None:
     with pytest.raises(CheckpointError, match=r"head.convs.0.conv.weight has no counterpart"):
         mmdetection_name("head.convs.0.conv.weight")
-
-
-def test_contract_comes_back_as_it_went_in(session: Session) -> None:
-    contract = session.contract
-    assert parse_contract(contract.to_json(), "a.onnx") == contract
-    decoding = json.loads(contract.to_json())["decoding"]
-    assert (decoding["clip"], decoding["candidates_per_map"], decoding["size_ratio_limit"]) == (
-        "before_nms",
-        1000,
-        62.5,
-    )
