@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from mnv2deploy.catalog.cards import InputSize, PixelAnchors, SSDLiteSpec
+from mnv2deploy.catalog.cards import SSDLiteSpec, load_card
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights import mmpretrain
 from mnv2deploy.weights.assembly import Tensors
@@ -20,20 +21,10 @@ from mnv2deploy.weights.description import (
 from mnv2deploy.weights.state_dict import StateDict
 from mnv2deploy.weights.widths import Layer, describe_backbone
 
-# configs/ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py, the one configuration there is. What it says of inputs and
-# anchors is not in a checkpoint.
-INPUT = InputSize(height=320, width=320)
-ANCHORS = PixelAnchors(
-    rule="openmmlab",
-    grids=((20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)),
-    strides=(16, 32, 64, 107, 160, 320),
-    min_sizes=(48.0, 100.0, 150.0, 202.0, 253.0, 304.0),
-    max_sizes=(100.0, 150.0, 202.0, 253.0, 304.0, 320.0),
-    aspect_ratios=(2.0, 3.0),
-)
-_TAPS = ("blocks.12", "last")  # out_indices=(4, 7): the fifth stage and the last convolution
+# Of its only configuration, configs/ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py: what it says of taps, anchors
+# and input is not in a checkpoint.
+_CARD = "ssdlite-coco-mmdet"
 _MAPS, _EXTRAS, _BLOCKS = 6, 4, 17
-_BATCH_NORM_EPS = 1e-3
 _UNUSED = ("data_preprocessor.",)
 _BLOCK = {"expand": "expand_conv", "depthwise": "depthwise_conv", "project": "linear_conv"}
 # Our layers of an extra feature map, and where SSDNeck has them; of a predictor, and where SSDHead has them.
@@ -62,6 +53,9 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         CheckpointError: tensors are missing or too many, or their shapes are of no such network; named.
     """
     del config
+    card = load_card(_CARD)
+    published = card.network
+    assert isinstance(published, SSDLiteSpec)  # noqa: S101 - the card of a detector
     shapes = {name: shape for name, shape in shapes.items() if not name.startswith(_UNUSED)}
     require_names(map(mmdetection_name, _keys()), shapes, where)
 
@@ -73,25 +67,23 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         [layer(f"backbone.blocks.{index}.project.conv.weight") for index in range(_BLOCKS)],
         layer("backbone.last.conv.weight"),
         where,
-        padding="torch",
-        batch_norm_eps=_BATCH_NORM_EPS,
+        padding=published.backbone.padding,
+        batch_norm_eps=published.backbone.batch_norm_eps,
     )
     return Description(
-        network=SSDLiteSpec(
-            architecture="ssdlite",
+        network=replace(
+            published,
             backbone=backbone,
-            taps=_TAPS,
             extras=tuple(layer(f"extras.{index}.pointwise.conv.weight").channels for index in range(_EXTRAS)),
-            columns=_columns(shapes, where),
-            anchors=ANCHORS,
+            columns=_columns(shapes, published.anchors.per_cell, where),
         ),
-        input=INPUT,
+        input=card.input,
     )
 
 
-def _columns(shapes: Shapes, where: str) -> int:
+def _columns(shapes: Shapes, anchors_per_cell: tuple[int, ...], where: str) -> int:
     """Of the class logits: those of every map have to be the same, for the anchors that mmdetection's boxes have."""
-    for index, anchors in enumerate(ANCHORS.per_cell):
+    for index, anchors in enumerate(anchors_per_cell):
         name = mmdetection_name(f"box_predictors.{index}.pointwise.bias")
         if shapes[name] != (4 * anchors,):
             raise CheckpointError(
@@ -102,9 +94,9 @@ def _columns(shapes: Shapes, where: str) -> int:
         (name := mmdetection_name(f"class_predictors.{index}.pointwise.bias"), shapes[name]) for index in range(_MAPS)
     )
     for name, shape in (first, *others):
-        if shape != first[1] or len(shape) != 1 or shape[0] % ANCHORS.per_cell[0]:
+        if shape != first[1] or len(shape) != 1 or shape[0] % anchors_per_cell[0]:
             raise CheckpointError(f"{where}: {name} has the shape {shape}, which is not of as many classes.")
-    return first[1][0] // ANCHORS.per_cell[0]
+    return first[1][0] // anchors_per_cell[0]
 
 
 def _keys() -> list[str]:
