@@ -6,7 +6,6 @@ that runs a model reads it; nothing else describes preprocessing or decoding.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +22,7 @@ from mnv2deploy.decoding import (
 )
 from mnv2deploy.errors import ModelError
 from mnv2deploy.provenance import Provenance, Quantization
-from mnv2deploy.structure import build
+from mnv2deploy.structure import build, plain
 
 __all__ = [
     "METADATA_KEY",
@@ -164,7 +163,7 @@ class Contract:
 
     def to_json(self) -> str:
         """The text stored in the artifact: sorted keys, no spaces, the same bytes for the same contract."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return json.dumps(plain(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def parse_contract(text: str, where: str) -> Contract:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from mnv2deploy.structure import WRITTEN_WHERE_SET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,12 @@ class BoxDecoding:
         score_threshold: Default of ``--score``.
         iou_threshold: Two boxes of a class that overlap more are one object (NMS).
         max_detections: At most so many a picture.
+        candidates_per_map: Of those above the score threshold on one feature map, the best so many go on to NMS; None
+            for all.
+        size_ratio_limit: A box's side is at most so many times its anchor's, and its anchor's at most so many times
+            the box's; None for no limit.
+        clip: Whether boxes are cut at the picture's border before NMS, where those left without any area go, or after:
+            the overlap of boxes that reach out of the picture depends on it.
     """
 
     task: Literal["detect"] = "detect"
@@ -59,12 +67,19 @@ class BoxDecoding:
     score_threshold: float
     iou_threshold: float
     max_detections: int
+    candidates_per_map: int | None = field(default=None, metadata=WRITTEN_WHERE_SET)
+    size_ratio_limit: float | None = field(default=None, metadata=WRITTEN_WHERE_SET)
+    clip: Literal["after_nms", "before_nms"] = field(default="after_nms", metadata=WRITTEN_WHERE_SET)
 
     def __post_init__(self) -> None:
         if not (0 <= self.score_threshold <= 1 and 0 <= self.iou_threshold <= 1 and self.max_detections >= 1):
             raise ValueError("thresholds should lie between 0 and 1, and max_detections be at least 1")
         if min(self.coder_scales) <= 0:
             raise ValueError("coder_scales should be greater than 0")
+        if self.candidates_per_map is not None and self.candidates_per_map < 1:
+            raise ValueError("candidates_per_map should be at least 1")
+        if self.size_ratio_limit is not None and self.size_ratio_limit < 1:
+            raise ValueError("size_ratio_limit should be at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# Metadata of a field that joined a format later: `plain` leaves it out where it has its default, so that what does not
+# use it stays the same bytes, which programs from before read too.
+WRITTEN_WHERE_SET = types.MappingProxyType({"written": "where set"})
+
 
 def build(kind: type[T], value: Any, path: str = "") -> T:
     """Makes the dataclass ``kind`` out of plain dicts, lists and scalars.
@@ -28,6 +32,17 @@ def build(kind: type[T], value: Any, path: str = "") -> T:
     """
     result: T = _build(kind, value, path)
     return result
+
+
+def plain(value: Any) -> Any:
+    """The opposite of `build`: dicts, lists and scalars out of dataclasses, for JSON."""
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: plain(item)
+            for field in dataclasses.fields(value)
+            if (item := getattr(value, field.name)) != field.default or field.metadata != WRITTEN_WHERE_SET
+        }
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _build(kind: Any, value: Any, path: str) -> Any:
@@ -52,7 +67,10 @@ def _build(kind: Any, value: Any, path: str) -> Any:
 
 
 def _build_union(options: tuple[Any, ...], value: Any, path: str) -> Any:
-    """A union with None; or one of dataclasses, each of which begins with a field that is its tag, a Literal."""
+    """A union with None; or one of dataclasses, each of which begins with a field that is its tag, a Literal.
+
+    The tag may be left out where one of them alone has a default for it.
+    """
     if value is None and types.NoneType in options:
         return None
     kinds = [option for option in options if option is not types.NoneType]
@@ -64,9 +82,11 @@ def _build_union(options: tuple[Any, ...], value: Any, path: str) -> Any:
         raise ValueError(f"{path} should be a table, not {value!r}")
     tag = dataclasses.fields(kinds[0])[0].name
     known = {name: kind for kind in kinds for name in typing.get_args(_fields(kind)[0][tag])}
-    if value.get(tag) not in [*known]:  # a list, for what cannot be hashed
-        raise ValueError(f"{path}.{tag} should be one of {', '.join(known)}, not {value.get(tag)!r}")
-    return _build_dataclass(known[value[tag]], value, path)
+    defaults = [field.default for kind in kinds if (field := dataclasses.fields(kind)[0]).default in known]
+    chosen = value.get(tag, defaults[0] if len(defaults) == 1 else None)
+    if chosen not in [*known]:  # a list, for what cannot be hashed
+        raise ValueError(f"{path}.{tag} should be one of {', '.join(known)}, not {chosen!r}")
+    return _build_dataclass(known[chosen], value, path)
 
 
 def _finite(value: float, path: str) -> float:

@@ -61,7 +61,7 @@ def classifier_weights(cache: Path) -> Fetched:
 def artifacts(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path], worker_id: str) -> dict[str, Path]:
     """The artifact of every model whose weights can be fetched, exported by this code, once for all processes of a run.
 
-    Those people have to get by hand are in tests/networks/test_mmsegmentation.py.
+    Those people have to get by hand are in tests/networks/test_mmsegmentation.py and test_mmdetection.py.
     """
     from mnv2deploy.export.artifact import export
 

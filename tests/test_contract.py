@@ -158,6 +158,18 @@ def test_contract_carries_what_the_card_says() -> None:
     assert sum(a["grid"][0] * a["grid"][1] * len(a["sizes"]) for a in tree["decoding"]["anchors"]) == 1917
 
 
+def test_what_joined_the_format_later_is_written_where_it_is_used() -> None:
+    """Programs from before read the artifacts that do without."""
+    decoding = json.loads(CONTRACTS["ssdlite-coco"].to_json())["decoding"]
+    first = ["activation", "anchors", "coder", "coder_scales", "iou_threshold", "max_detections", "score_threshold"]
+    assert sorted(decoding) == [*first, "task"]
+    later = {"candidates_per_map": 1000, "clip": "before_nms", "size_ratio_limit": 62.5}
+    whole = contract("ssdlite-coco-mmdet")
+    written = json.loads(whole.to_json())["decoding"]
+    assert {key: written[key] for key in sorted(set(written) - set(decoding))} == later
+    assert parse_contract(whole.to_json(), "model.onnx") == whole
+
+
 def test_contracts_of_other_tasks_carry_what_their_cards_say() -> None:
     classify, segment = (json.loads(CONTRACTS[name].to_json()) for name in MODELS[1:])
     assert classify["decoding"] == {"task": "classify", "activation": "softmax", "top": 5}

@@ -29,13 +29,43 @@ _CATALOG = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SsdAnchors:
-    """Parameters of the SSD anchor generator; see `mnv2deploy.networks.ssdlite.ssd_anchor_layers`."""
+    """Parameters of the SSD anchor generator; see `mnv2deploy.networks.anchors.ssd_anchor_layers`."""
 
+    rule: Literal["tensorflow"] = "tensorflow"
     grids: tuple[tuple[int, int], ...]
     min_scale: float
     max_scale: float
     aspect_ratios: tuple[float, ...]
     lowest_layer: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def per_cell(self) -> tuple[int, ...]:
+        """Anchors of a cell of each feature map."""
+        of_all = len(self.aspect_ratios) + 1
+        return (len(self.lowest_layer) or of_all, *[of_all] * (len(self.grids) - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelAnchors:
+    """Parameters of OpenMMLab's anchor generator; see `mnv2deploy.networks.anchors.pixel_anchor_layers`."""
+
+    rule: Literal["openmmlab"]
+    grids: tuple[tuple[int, int], ...]
+    strides: tuple[int, ...]
+    min_sizes: tuple[float, ...]
+    max_sizes: tuple[float, ...]
+    aspect_ratios: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.grids) == len(self.strides) == len(self.min_sizes) == len(self.max_sizes):
+            raise ValueError("grids, strides, min_sizes and max_sizes should be as many as there are feature maps")
+        if min((*self.strides, *self.min_sizes, *self.max_sizes, *self.aspect_ratios), default=0) <= 0:
+            raise ValueError("strides, sizes and aspect ratios of anchors should be greater than 0")
+
+    @property
+    def per_cell(self) -> tuple[int, ...]:
+        """Anchors of a cell of each feature map."""
+        return (2 + 2 * len(self.aspect_ratios),) * len(self.grids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +130,7 @@ class SSDLiteSpec:
     taps: tuple[str, ...]
     extras: tuple[int, ...]
     columns: int
-    anchors: SsdAnchors
+    anchors: SsdAnchors | PixelAnchors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,10 +247,17 @@ class InputSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSet:
-    """Class names: a file of ``labels/``; a class's column in the logits is its id plus ``column_offset``."""
+    """Class names, and which column of the logits each has.
+
+    Attributes:
+        dataset: A file of ``labels/``.
+        column_offset: A class's column is its id plus this.
+        contiguous: Whether its place among the ids, from 0 on, counts instead of the id itself: ids may have gaps.
+    """
 
     dataset: str
     column_offset: int
+    contiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +279,7 @@ class Weights:
         "huggingface",
         "mmpretrain",
         "mmsegmentation",
+        "mmdetection",
         "keras",
         "tflite",
         "native",
@@ -384,7 +422,7 @@ def _labels(labels: LabelSet, card: Path) -> list[Label]:
     path = path if path.exists() else beside
     if not path.exists():
         raise ModelError(f"{card}: there is no label set {labels.dataset!r}, in the catalog or as {beside}.")
-    return read_label_set(path, labels.column_offset)
+    return read_label_set(path, labels.column_offset, contiguous=labels.contiguous)
 
 
 def label_set_names() -> list[str]:
@@ -397,22 +435,33 @@ def label_set_path(name: str) -> Path:
     return _CATALOG / "labels" / f"{name}.toml"
 
 
-def read_label_set(path: Path, column_offset: int) -> list[Label]:
+def read_label_set(path: Path, column_offset: int, *, contiguous: bool = False) -> list[Label]:
     """The classes of a TOML of labels, in its order.
+
+    Args:
+        path: The file.
+        column_offset: A class's column is its id plus this,
+        contiguous: or its place among the ids plus this.
 
     Raises:
         UsageError: it cannot be opened.
         ModelError: an entry is no number with a name.
     """
-    return [_label(class_id, entry, column_offset, path) for class_id, entry in read_toml(path).items()]
+    entries = read_toml(path)
+    for class_id in entries:
+        if not class_id.isdecimal():
+            raise ModelError(f"{path}: class {class_id} should be a number with a name.")
+    ids = sorted(set(map(int, entries)))
+    place = {class_id: index if contiguous else class_id for index, class_id in enumerate(ids)}
+    return [_label(class_id, entry, place[int(class_id)] + column_offset, path) for class_id, entry in entries.items()]
 
 
-def _label(class_id: str, entry: Any, offset: int, path: Path) -> Label:
+def _label(class_id: str, entry: Any, column: int, path: Path) -> Label:
     """A label out of ``3 = "bird"`` or ``3 = { name = "bird", colour = [128, 128, 0] }``."""
     fields = {"name": entry} if isinstance(entry, str) else entry
-    if not isinstance(fields, dict) or not class_id.isdecimal() or {"column", "class_id"} & set(fields):
+    if not isinstance(fields, dict) or {"column", "class_id"} & set(fields):
         raise ModelError(f"{path}: class {class_id} should be a number with a name.")
     try:
-        return build(Label, {**fields, "class_id": int(class_id), "column": int(class_id) + offset}, class_id)
+        return build(Label, {**fields, "class_id": int(class_id), "column": column}, class_id)
     except ValueError as error:
         raise ModelError(f"{path}: {error}.") from error

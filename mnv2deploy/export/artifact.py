@@ -22,7 +22,8 @@ from mnv2deploy.export.pyramid import convolve_before_stretching
 from mnv2deploy.export.resizing import stretch_by_constant_scales
 from mnv2deploy.export.simplification import simplify
 from mnv2deploy.files import make_folder, write_atomically
-from mnv2deploy.networks import anchor_layers, load_network
+from mnv2deploy.networks import load_network
+from mnv2deploy.networks.anchors import anchor_layers
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.pipeline import open_pipeline
@@ -154,7 +155,8 @@ def describe(card: Card, provenance: Provenance) -> Contract:
 
 def _decoding(card: Card) -> Decoding:
     if isinstance(card.decoding, BoxDecoding) and isinstance(card.network, SSDLiteSpec):
-        return DetectionDecoding(anchors=anchor_layers(card.network.anchors), **dataclasses.asdict(card.decoding))
+        anchors = anchor_layers(card.network.anchors, card.input)
+        return DetectionDecoding(anchors=anchors, **dataclasses.asdict(card.decoding))
     if isinstance(card.decoding, BoxDecoding):
         raise ModelError(f"The card {card.name} decodes boxes from a network that has no anchors.")
     return card.decoding

@@ -17,26 +17,17 @@ from mnv2deploy.catalog.cards import (
     FCNSpec,
     NetworkSpec,
     PSPNetSpec,
-    SsdAnchors,
     SSDLiteSpec,
 )
-from mnv2deploy.contract import AnchorLayer
 from mnv2deploy.errors import ModelError
 from mnv2deploy.networks.deeplab import DeepLabV3
 from mnv2deploy.networks.deeplab_plus import DeepLabV3Plus
 from mnv2deploy.networks.fcn import FCN
 from mnv2deploy.networks.mobilenet_v2 import Conventions, MobileNetV2, MobileNetV2Classifier
 from mnv2deploy.networks.pspnet import PSPNet
-from mnv2deploy.networks.ssdlite import SSDLite, ssd_anchor_layers
+from mnv2deploy.networks.ssdlite import SSDLite
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.checkpoint import convert
-
-
-def anchor_layers(anchors: SsdAnchors) -> tuple[AnchorLayer, ...]:
-    """The anchors a card describes."""
-    return ssd_anchor_layers(
-        anchors.grids, anchors.min_scale, anchors.max_scale, anchors.aspect_ratios, anchors.lowest_layer
-    )
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
@@ -55,7 +46,7 @@ def build_network(spec: NetworkSpec) -> nn.Module:
             backbone=_backbone(spec.backbone),
             taps=spec.taps,
             extras=spec.extras,
-            anchors_per_cell=[len(layer.sizes) for layer in anchor_layers(spec.anchors)],
+            anchors_per_cell=spec.anchors.per_cell,
             columns=spec.columns,
             conventions=_conventions(spec.backbone),
         )

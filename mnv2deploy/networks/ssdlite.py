@@ -2,17 +2,18 @@
 
 Anchors and box coder are not part of the network: the run road needs them without torch, so they live in
 `mnv2deploy.runtime.boxes`, described by the contract.
+
+mmdetection's ``SSDNeck`` and ``SSDHead`` with ``use_depthwise`` are the same layers; what differs are the features they
+read, the padding, the anchors and the decoding.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mnv2deploy.contract import AnchorLayer
 from mnv2deploy.networks.mobilenet_v2 import Conventions, ConvNorm, MobileNetV2
 
 
@@ -95,37 +96,3 @@ class SSDLite(nn.Module):
         logits = [predict(features) for predict, features in zip(self.class_predictors, maps, strict=True)]
         encodings = [predict(features) for predict, features in zip(self.box_predictors, maps, strict=True)]
         return torch.cat(logits, dim=1), torch.cat(encodings, dim=1)
-
-
-def ssd_anchor_layers(
-    grids: Sequence[tuple[int, int]],
-    min_scale: float,
-    max_scale: float,
-    aspect_ratios: Sequence[float],
-    lowest_layer: Sequence[tuple[float, float]],
-) -> tuple[AnchorLayer, ...]:
-    """The anchors of the TensorFlow object-detection API's SSD (``ssd_anchor_generator``).
-
-    Scales grow linearly from ``min_scale`` to ``max_scale`` over the feature maps. Each map has one anchor an aspect
-    ratio at its scale, and a square one at the geometric mean of its scale and the next map's (1.0 after the last).
-    An anchor of scale s and ratio r is s / sqrt(r) high and s * sqrt(r) wide, in fractions of the input.
-
-    Args:
-        grids: Rows and columns of each feature map.
-        min_scale: Of the first map.
-        max_scale: Of the last map.
-        aspect_ratios: Width over height.
-        lowest_layer: (scale, ratio) pairs of the first map, instead of the rule; a scale of 0 means its own.
-    """
-    steps = max(len(grids) - 1, 1)
-    scales = [min_scale + (max_scale - min_scale) * index / steps for index in range(len(grids))] + [1.0]
-    layers = []
-    for index, (rows, columns) in enumerate(grids):
-        if index == 0 and lowest_layer:
-            shapes = [(scale or scales[0], ratio) for scale, ratio in lowest_layer]
-        else:
-            shapes = [(scales[index], ratio) for ratio in aspect_ratios]
-            shapes.append((math.sqrt(scales[index] * scales[index + 1]), 1.0))
-        sizes = tuple((scale / math.sqrt(ratio), scale * math.sqrt(ratio)) for scale, ratio in shapes)
-        layers.append(AnchorLayer(grid=(rows, columns), step=(1 / rows, 1 / columns), sizes=sizes))
-    return tuple(layers)

@@ -5,6 +5,7 @@ Inside, a box is ``yxhw``: centre and size in fractions of the input, as SSD's c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,18 +36,36 @@ class BoxCoder:
     Args:
         order: ``yxhw`` (TensorFlow) or ``xywh`` (the others): the order of the four encodings.
         scales: What the encodings were multiplied by in training, in that order.
+        size_ratio_limit: Of a box's sides to its anchor's, and the other way round; None for no limit.
     """
 
-    def __init__(self, order: str, scales: Sequence[float]) -> None:
+    def __init__(self, order: str, scales: Sequence[float], size_ratio_limit: float | None = None) -> None:
         self._columns = [0, 1, 2, 3] if order == "yxhw" else [1, 0, 3, 2]
         self._scales = np.asarray(scales, np.float32)[self._columns]
+        self._log_limit = None if size_ratio_limit is None else np.float32(math.log(size_ratio_limit))
 
     def decode(self, encodings: Floats, anchors: Floats) -> Floats:
         """(K, 4) encodings and their (K, 4) ``yxhw`` anchors -> (K, 4) ``xyxy`` fractions of the input."""
         offsets = encodings[:, self._columns] / self._scales
+        if self._log_limit is not None:
+            np.clip(offsets[:, 2:], -self._log_limit, self._log_limit, out=offsets[:, 2:])
         centres = offsets[:, :2] * anchors[:, 2:] + anchors[:, :2]
         halves = np.exp(offsets[:, 2:]) * (anchors[:, 2:] * np.float32(0.5))
         return np.concatenate([(centres - halves)[:, ::-1], (centres + halves)[:, ::-1]], axis=1)
+
+
+def strongest(scores: Floats, groups: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
+    """Indices of the ``limit`` best of each group, in their original order; of equal scores the first.
+
+    Args:
+        scores: (K,) float32.
+        groups: (K,) integers.
+        limit: At least 1.
+    """
+    order = np.lexsort((-scores, groups))  # stable; by group first
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return np.sort(order[rank < limit])
 
 
 def non_maximum_suppression(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mnv2deploy.contract import Contract, DetectionDecoding
 from mnv2deploy.errors import ModelError, UsageError
-from mnv2deploy.runtime.boxes import BoxCoder, Floats, generate_anchors, non_maximum_suppression
+from mnv2deploy.runtime.boxes import BoxCoder, Floats, generate_anchors, non_maximum_suppression, strongest
 from mnv2deploy.runtime.results import Detection, DetectionResult
 from mnv2deploy.runtime.session import Session
 
@@ -52,7 +52,11 @@ class Detector:
         if self._max_detections < 1:
             raise UsageError(f"max_detections {self._max_detections}: at least 1 is needed.")
         self._anchors = generate_anchors(decoding.anchors)
-        self._coder = BoxCoder(decoding.coder, decoding.coder_scales)
+        self._coder = BoxCoder(decoding.coder, decoding.coder_scales, decoding.size_ratio_limit)
+        self._clips_first = decoding.clip == "before_nms"
+        self._candidates_per_map = decoding.candidates_per_map
+        sizes = [layer.grid[0] * layer.grid[1] * len(layer.sizes) for layer in decoding.anchors]
+        self._map_of_anchor = np.repeat(np.arange(len(sizes)), sizes)
         self._labels = {label.column: label for label in contract.labels}
         self._wanted = _wanted_columns(contract, classes)
 
@@ -76,8 +80,12 @@ class Detector:
             )
         anchors, columns, scores = self._candidates(logits)
         boxes = self._coder.decode(encodings[anchors], self._anchors[anchors])
-        # Boxes are cut at the picture's border after suppression, not before: TensorFlow's order, and the overlap of
-        # two boxes that reach out of the picture depends on it.
+        if self._clips_first:
+            boxes = np.clip(boxes, 0, 1)
+            seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+            boxes, columns, scores = boxes[seen], columns[seen], scores[seen]
+        # Else they are cut at the picture's border after suppression: TensorFlow's order, and the overlap of two boxes
+        # that reach out of the picture depends on it.
         kept = non_maximum_suppression(boxes, scores, columns, self._iou, self._max_detections)
         pixels = np.clip(boxes[kept], 0, 1).astype(np.float64) * (width, height, width, height)
         return DetectionResult(
@@ -109,6 +117,9 @@ class Detector:
         scores = values[anchors, columns]
         if self._activation == "sigmoid":
             scores = 1 / (1 + np.exp(-scores))
+        if self._candidates_per_map is not None:
+            best = strongest(scores, self._map_of_anchor[anchors], self._candidates_per_map)
+            return anchors[best], columns[best], scores[best]
         return anchors, columns, scores
 
 

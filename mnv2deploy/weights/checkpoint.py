@@ -10,7 +10,17 @@ from pathlib import Path
 
 from mnv2deploy.catalog.cards import Card
 from mnv2deploy.errors import CheckpointError, UsageError
-from mnv2deploy.weights import huggingface, keras, mmpretrain, mmsegmentation, native, tflite, timm, torchvision
+from mnv2deploy.weights import (
+    huggingface,
+    keras,
+    mmdetection,
+    mmpretrain,
+    mmsegmentation,
+    native,
+    tflite,
+    timm,
+    torchvision,
+)
 from mnv2deploy.weights.agreement import require_agreement
 from mnv2deploy.weights.assembly import Origin, Tensors, assemble
 from mnv2deploy.weights.configuration import Config, read_json
@@ -63,6 +73,9 @@ _FORMATS = {
     ),
     "mmpretrain": _Format(
         read_state_dict, lambda raw, _, where: mmpretrain.mmpretrain_origin(raw, where), mmpretrain.describe
+    ),
+    "mmdetection": _Format(
+        read_state_dict, lambda raw, _, where: mmdetection.mmdetection_origin(raw, where), mmdetection.describe
     ),
     "mmsegmentation": _Format(
         read_state_dict,

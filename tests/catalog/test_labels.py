@@ -86,6 +86,14 @@ def test_pedestrian_has_one_class_in_column_one() -> None:
     assert (label.column, label.class_id, label.name) == (1, 1, "pedestrian")
 
 
+def test_contiguous_columns_follow_the_ids_whatever_their_order_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "fruit.toml").write_text('30 = "plum"\n4 = "apple"\n9 = "pear"\n')
+    path = fruit_card(tmp_path, column_offset=1)
+    path.write_text(path.read_text().replace("column_offset = 1", "column_offset = 1\ncontiguous = true"))
+    labels = {label.name: (label.class_id, label.column) for label in load_card(str(path)).labels}
+    assert labels == {"apple": (4, 1), "pear": (9, 2), "plum": (30, 3)}
+
+
 def test_own_labels_stand_beside_an_own_card(tmp_path: Path) -> None:
     (tmp_path / "fruit.toml").write_text('0 = "apple"\n1 = "pear"\n')
     labels = load_card(str(fruit_card(tmp_path, column_offset=1))).labels

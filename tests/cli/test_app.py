@@ -79,7 +79,7 @@ def test_export_reads_a_recipe_and_answers_in_json(cli, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["export", "unheard-of"], 2, "ssdlite-coco, ssdlite-pedestrian"),
+        (["export", "unheard-of"], 2, "ssdlite-coco-mmdet, ssdlite-pedestrian"),
         (["export", "ssdlite-coco", "-o", "model.bin"], 2, "model.bin"),
         (["export", "ssdlite-coco", "--opset", "3"], 2, "18 to 23"),
         (["export", "ssdlite-pedestrian", "--weights", "nowhere.pb"], 2, "nowhere.pb"),

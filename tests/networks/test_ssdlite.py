@@ -18,7 +18,8 @@ from street import fetch_bus
 
 from mnv2deploy.catalog.cards import Card, load_card
 from mnv2deploy.errors import ModelError
-from mnv2deploy.networks import anchor_layers, build_network, load_network
+from mnv2deploy.networks import build_network, load_network
+from mnv2deploy.networks.anchors import anchor_layers
 from mnv2deploy.runtime.boxes import BoxCoder, generate_anchors
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.checkpoint import read_checkpoint
@@ -27,6 +28,7 @@ from mnv2deploy.weights.tensorflow import read_tensorflowjs
 
 REFERENCES = Path(__file__).parent.parent / "reference"
 MODELS = ("ssdlite-coco", "ssdlite-pedestrian")
+COCO = load_card("ssdlite-coco")
 # A few times what two correct runtimes differ by; the task asks for 1e-4 in boxes and scores.
 LOGITS, ENCODINGS, BOXES, SCORES = 2e-4, 5e-5, 5e-6, 1e-5
 
@@ -86,7 +88,7 @@ def test_network_answers_as_the_original_graph(
     np.testing.assert_allclose(logits[reference["rows"]], reference["logits"], rtol=0, atol=LOGITS)
     np.testing.assert_allclose(encodings[reference["rows"]], reference["encodings"], rtol=0, atol=ENCODINGS)
 
-    anchors = generate_anchors(anchor_layers(model.card.network.anchors))
+    anchors = generate_anchors(anchor_layers(model.card.network.anchors, model.card.input))
     decoding = model.card.decoding
     boxes = BoxCoder(decoding.coder, decoding.coder_scales).decode(encodings, anchors)
     np.testing.assert_allclose(boxes[:, [1, 0, 3, 2]], reference["boxes"], rtol=0, atol=BOXES)
@@ -132,7 +134,7 @@ def corners(anchors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_anchors_are_those_the_reference_ran_with(name: str, models: dict[str, Model]) -> None:
-    anchors = generate_anchors(anchor_layers(models[name].card.network.anchors))
+    anchors = generate_anchors(anchor_layers(models[name].card.network.anchors, models[name].card.input))
     assert anchors.shape == (1917, 4)
     np.testing.assert_allclose(corners(anchors), models[name].anchors, rtol=0, atol=1e-6)
 
@@ -140,7 +142,7 @@ def test_anchors_are_those_the_reference_ran_with(name: str, models: dict[str, M
 def test_anchors_are_those_stored_in_the_graph(coco_weights: Fetched) -> None:
     stored = read_tensorflowjs(coco_weights.main)["Postprocessor/ExpandDims"]
     assert stored.shape == (1, 1917, 4)
-    anchors = generate_anchors(anchor_layers(load_card("ssdlite-coco").network.anchors))
+    anchors = generate_anchors(anchor_layers(COCO.network.anchors, COCO.input))
     np.testing.assert_allclose(corners(anchors), stored[0], rtol=0, atol=1e-6)
 
 
@@ -154,12 +156,12 @@ def test_anchors_are_those_stored_in_the_graph(coco_weights: Fetched) -> None:
 )
 def test_anchors_of_other_parameters_are_told_apart(change: dict[str, Any], models: dict[str, Model]) -> None:
     other = dataclasses.replace(models["ssdlite-coco"].card.network.anchors, **change)
-    difference = np.abs(corners(generate_anchors(anchor_layers(other))) - models["ssdlite-coco"].anchors)
+    difference = np.abs(corners(generate_anchors(anchor_layers(other, COCO.input))) - models["ssdlite-coco"].anchors)
     assert difference.max() > 5e-6
 
 
 def test_number_of_anchors_a_map_is_cells_times_shapes() -> None:
-    layers = anchor_layers(load_card("ssdlite-coco").network.anchors)
+    layers = anchor_layers(COCO.network.anchors, COCO.input)
     counts = [layer.grid[0] * layer.grid[1] * len(layer.sizes) for layer in layers]
     assert counts == [19 * 19 * 3, 10 * 10 * 6, 5 * 5 * 6, 3 * 3 * 6, 2 * 2 * 6, 6]
     assert sum(counts) == 1917
@@ -167,7 +169,7 @@ def test_number_of_anchors_a_map_is_cells_times_shapes() -> None:
 
 def test_without_a_rule_for_the_lowest_layer_it_is_like_the_others() -> None:
     anchors = load_card("ssdlite-coco").network.anchors
-    layers = anchor_layers(dataclasses.replace(anchors, lowest_layer=()))
+    layers = anchor_layers(dataclasses.replace(anchors, lowest_layer=()), COCO.input)
     assert [len(layer.sizes) for layer in layers] == [6] * 6
     # Scale 0.2, ratio 2: half as high as wide, of area 0.2 squared. The last is the mean of 0.2 and 0.35.
     height, width = layers[0].sizes[1]

@@ -6,6 +6,7 @@ by exact float64 arithmetic, so that it is the same on every machine. Needs nump
 
 import hashlib
 import math
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,3 +61,30 @@ def origin_weight(name: str, shape: tuple[int, ...], layout: str) -> NDArray[np.
     if kind in ("weight", "gamma", "running_var", "moving_variance", "0", "3"):
         return uniform(name, shape, 0.5, 1.5)
     return uniform(name, shape, -0.35, 0.35)
+
+
+def detector_weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | NDArray[np.int64]:
+    """Make the tensor mmdetection's SSDLite calls so: as `weight`, but for the predictors' last convolutions.
+
+    Those are scaled down, to boxes near their anchors and scores all over 0..1, and the background, the last of each
+    anchor's 81 columns, is made likelier than the rest.
+    """
+    made = weight(name, shape)
+    if match := re.fullmatch(r"bbox_head\.(cls|reg)_convs\.\d+\.1\.(weight|bias)", name):
+        made = made * np.float32(0.3 if match[1] == "cls" else 0.25)
+        if match.groups() == ("cls", "bias"):
+            made[80::81] += np.float32(3.5)
+    return made
+
+
+def photo() -> NDArray[np.uint8]:
+    """Make the (240, 400, 3) uint8 RGB picture a detector is shown: coloured boxes on a coloured ground, and noise."""
+    image = np.empty((240, 400, 3), np.float32)
+    image[:] = uniform("photo.ground", (3,), 0, 255)
+    corners = uniform("photo.corners", (40, 4), 0, 1) * np.float32([300, 180, 100, 60])
+    for (left, top, width, height), colour in zip(
+        corners.astype(int), uniform("photo.colours", (40, 3), 0, 255), strict=True
+    ):
+        image[top : top + height, left : left + width] = colour
+    noise = uniform("photo.noise", image.shape, -20, 20)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnv2deploy.contract import AnchorLayer
-from mnv2deploy.runtime.boxes import BoxCoder, generate_anchors, non_maximum_suppression
+from mnv2deploy.runtime.boxes import BoxCoder, generate_anchors, non_maximum_suppression, strongest
 
 SCALES = (10.0, 10.0, 5.0, 5.0)
 
@@ -51,6 +51,27 @@ def test_anchors_are_ordered_layer_row_column_shape():
     anchors = generate_anchors(layers)
     assert anchors.dtype == np.float32
     np.testing.assert_allclose(anchors, expected, rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), max_size=30), st.integers(1, 6))
+def test_strongest_of_each_group_are_the_first_of_it_sorted(candidates, limit):
+    groups, scores = (np.array([entry[part] for entry in candidates]) for part in (0, 1))
+    expected = []
+    for group in range(5):
+        members = [index for index, entry in enumerate(candidates) if entry[0] == group]
+        expected += sorted(members, key=lambda index: -candidates[index][1])[:limit]
+    kept = strongest(scores.astype(np.float32), groups.astype(np.intp), limit)
+    assert kept.tolist() == sorted(expected)
+
+
+@given(st.floats(-40, 40), st.floats(-40, 40))
+def test_a_box_is_at_most_so_many_times_as_large_or_small_as_its_anchor(tall, wide):
+    anchor = np.array([[0.5, 0.5, 0.25, 0.125]], np.float32)
+    box = BoxCoder("yxhw", SCALES, 8.0).decode(np.array([[0, 0, tall, wide]], np.float32), anchor)[0]
+    sizes = np.array([box[3] - box[1], box[2] - box[0]])
+    expected = np.clip(np.exp(np.array([tall, wide]) / 5), 1 / 8, 8) * (0.25, 0.125)
+    np.testing.assert_allclose(sizes, expected, rtol=1e-5)
 
 
 corner = st.floats(0.0, 0.9)
