@@ -31,7 +31,8 @@ class _Convention:
 
 
 # torchvision's and mmpretrain's evaluation, timm's default, transformers' processor of its published checkpoints, the
-# guide to transfer learning with Keras, mmsegmentation's padding, TensorFlow's detection API and DeepLab.
+# guide to transfer learning with Keras, mmsegmentation's padding, mmdetection's SSDLite, TensorFlow's detection API and
+# its DeepLab.
 _CONVENTIONS = {
     "torchvision": _Convention("centre_crop", "antialias", _IMAGENET),
     "mmpretrain": _Convention("centre_crop", "antialias", _IMAGENET),
@@ -39,6 +40,7 @@ _CONVENTIONS = {
     "huggingface": _Convention("centre_crop", "antialias", _INCEPTION),
     "keras": _Convention("stretch", "bilinear", _INCEPTION),
     "mmsegmentation": _Convention("pad", "bilinear", _IMAGENET, pad_value=114),
+    "mmdetection": _Convention("stretch", "bilinear", _IMAGENET),
     "ssdlite": _Convention("stretch", "bilinear", _INCEPTION),
     "deeplab": _Convention("pad", "bilinear", _INCEPTION),
 }

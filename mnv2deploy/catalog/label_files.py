@@ -16,7 +16,9 @@ NUMBERS = "numbers"
 _TENSORFLOW_COLUMNS = 1001  # ImageNet's 1000 classes after a column of background
 
 
-def read_labels(name_or_path: str, columns: int, task: str, where: str) -> tuple[Label, ...]:
+def read_labels(
+    name_or_path: str, columns: int, task: str, where: str, *, background_last: bool = False
+) -> tuple[Label, ...]:
     """Names for the columns of the logits.
 
     Args:
@@ -26,15 +28,16 @@ def read_labels(name_or_path: str, columns: int, task: str, where: str) -> tuple
         columns: Of the logits; a detector's first is background.
         task: ``classify``, ``detect`` or ``segment``.
         where: The checkpoint's file, for messages.
+        background_last: Whether a detector's last column is background, and its classes have no gaps.
 
     Raises:
         UsageError: there is no such set or file.
         ModelError: the file holds no names, or one twice.
         CheckpointError: it names another number of classes than there are columns.
     """
-    first = 1 if task == "detect" else 0
+    first = 1 if task == "detect" and not background_last else 0
     if name_or_path == NUMBERS:
-        return labels_of([str(number) for number in range(first, columns)], first)
+        return labels_of([str(number) for number in range(first, columns - background_last)], first)
     is_set = name_or_path in label_set_names()
     path = label_set_path(name_or_path) if is_set else Path(name_or_path)
     if not is_set and not path.is_file():
@@ -45,7 +48,12 @@ def read_labels(name_or_path: str, columns: int, task: str, where: str) -> tuple
     labels = _sorted(path)
     if doubled := [label.name for label in labels if [other.name for other in labels].count(label.name) > 1]:
         raise ModelError(f"{path} has the name {doubled[0]!r} twice; answers could not be told apart.")
-    return _placed(labels, columns, task, f"{name_or_path} names {len(labels)} classes, but {where} has")
+    contradiction = f"{name_or_path} names {len(labels)} classes, but {where} has"
+    if not background_last:
+        return _placed(labels, columns, task, contradiction)
+    if len(labels) != columns - 1:
+        raise CheckpointError(f"{contradiction} {columns - 1} and background.")
+    return tuple(replace(label, column=column) for column, label in enumerate(labels))
 
 
 def labels_of(names: Sequence[str], first: int = 0) -> tuple[Label, ...]:

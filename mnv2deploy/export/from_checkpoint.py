@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mnv2deploy.catalog.cards import Card, InputSize, NetworkSpec, SSDLiteSpec, Weights, task_of
+from mnv2deploy.catalog.cards import Card, InputSize, NetworkSpec, SsdAnchors, SSDLiteSpec, Weights, load_card, task_of
 from mnv2deploy.catalog.conventions import Interpolation, Resize, changed, named_preprocessing
 from mnv2deploy.catalog.label_files import labels_of, read_labels
 from mnv2deploy.catalog.sources import Download
@@ -117,6 +117,8 @@ def _said_by(recognised: Recognised, is_told: bool) -> dict[str, str]:
     said_by["origin"] = "you" if is_told else "the names of its tensors"
     said_by["network"] = "their shapes"
     said_by["decoding"] = "the configuration of TensorFlow's SSDLite"
+    if recognised.origin == "mmdetection":
+        said_by["decoding"] = said_by["input"] = "mmdetection's ssdlite_mobilenetv2"
     if recognised.origin == "mmsegmentation":
         said_by["output stride"] = "mmsegmentation's configurations, M-V2-D8"
     return said_by
@@ -140,7 +142,13 @@ def _answered(known: _Known, answers: Answers, recognised: Recognised, said_by: 
             preprocessing = changed(preprocessing, answers.resize, answers.interpolation, size)
             said_by["preprocessing"] = "you"
     if answers.labels is not None:
-        labels = read_labels(answers.labels, network.columns, task, str(recognised.path))
+        labels = read_labels(
+            answers.labels,
+            network.columns,
+            task,
+            str(recognised.path),
+            background_last=recognised.origin == "mmdetection",
+        )
         said_by["labels"] = "you"
     return _Known(network, size, preprocessing, labels)
 
@@ -161,6 +169,8 @@ def _at(network: NetworkSpec, size: InputSize) -> NetworkSpec:
     """The network for an input of another size: a detector's anchors lie on other grids."""
     if not isinstance(network, SSDLiteSpec):
         return network
+    if not isinstance(network.anchors, SsdAnchors):
+        raise UsageError("--size does not apply: the anchors of mmdetection's SSDLite are those of its own input.")
     anchors = replace(network.anchors, grids=feature_grids(size, len(network.anchors.grids)))
     return replace(network, anchors=anchors)
 
@@ -184,7 +194,7 @@ def _questions(known: _Known, recognised: Recognised, answers: Answers) -> Itera
 
 def _convention(origin: str, task: str) -> str:
     if task == "detect":
-        return "ssdlite"
+        return "mmdetection" if origin == "mmdetection" else "ssdlite"
     if task == "segment":
         return "mmsegmentation" if origin == "mmsegmentation" else "deeplab"
     return origin if origin in ("torchvision", "timm", "mmpretrain", "huggingface") else "keras"
@@ -203,6 +213,7 @@ _LABEL_SETS = {
     ("classify", 1000): "imagenet",
     ("classify", 1001): "imagenet",
     ("detect", 91): "coco",
+    ("detect", 81): "coco",
     ("segment", 21): "voc",
     ("segment", 19): "cityscapes",
     ("segment", 150): "ade20k",
@@ -228,14 +239,17 @@ def _empty_card(
         network=says.network,
         input=size,
         preprocessing=preprocessing,
-        decoding=_decoding(says, task_of(says.network)),
+        decoding=_decoding(says, recognised.origin),
         weights=build(Weights, {"format": recognised.origin, "licence": "unknown", "origin": name}),
         labels=labels,
         download=Download(recognised.path.stem, ()),
     )
 
 
-def _decoding(description: Description, task: str) -> BoxDecoding | ClassificationDecoding | SegmentationDecoding:
+def _decoding(description: Description, origin: str) -> BoxDecoding | ClassificationDecoding | SegmentationDecoding:
+    task = task_of(description.network)
+    if origin == "mmdetection":
+        return load_card("ssdlite-coco-mmdet").decoding
     if task == "classify":
         return ClassificationDecoding(activation=description.activation, top=min(5, description.network.columns))
     if task == "segment":

@@ -22,6 +22,7 @@ ORIGINS = {
     "huggingface": "Hugging Face transformers",
     "mmpretrain": "mmpretrain",
     "mmsegmentation": "mmsegmentation",
+    "mmdetection": "mmdetection",
     "keras": "keras.applications",
     "tensorflowjs": "TensorFlow.js",
     "frozen-graph": "a TensorFlow graph",
@@ -34,6 +35,7 @@ _NAMES = {
     "huggingface": r"(mobilenet_v2|segmentation_head|classifier)\.",
     "mmpretrain": r"backbone\.(conv[12]|layer\d)\.|head\.fc\.",
     "mmsegmentation": r"backbone\.(conv1|layer\d)\.|(decode|auxiliary)_head\.",
+    "mmdetection": r"(backbone\.(conv[12]|layer\d)|neck\.extra_layers|bbox_head)\.",
 }
 # Which origins write which kind of file.
 _OF_KIND = {

@@ -80,18 +80,19 @@ def _describe_ssdlite(raw: Tensors, where: str) -> Description:
     if columns < 2 or classes != [columns * count for count in _ANCHORS_PER_CELL]:
         raise CheckpointError(f"{where}: its class predictors have {classes} channels, which are no classes' logits.")
     size = _pair(raw, r"Preprocessor/map/while/ResizeImage/stack")
+    anchors = SsdAnchors(
+        grids=feature_grids(size or InputSize(height=_SSD_SIDE, width=_SSD_SIDE), maps),
+        **_ANCHORS,  # type: ignore[arg-type]
+    )
+    check_anchors(raw, anchors, where)
     network = SSDLiteSpec(
         architecture="ssdlite",
         backbone=backbone,
         taps=("blocks.13.expand", "last"),
         extras=tuple(_extra(raw, index, where) for index in range(2, maps)),
         columns=columns,
-        anchors=SsdAnchors(
-            grids=feature_grids(size or InputSize(height=_SSD_SIDE, width=_SSD_SIDE), maps),
-            **_ANCHORS,  # type: ignore[arg-type]
-        ),
+        anchors=anchors,
     )
-    check_anchors(raw, network.anchors, where)
     return Description(network=network, input=size, **_preprocessing(raw, "stretch"))
 
 
