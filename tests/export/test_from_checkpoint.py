@@ -197,6 +197,18 @@ def test_a_detectors_first_column_is_background(tmp_path):
         read_labels(str(tmp_path / "names.txt"), 4, "detect", "mine.pb")
 
 
+def test_mmdetections_background_is_the_last_column_and_its_classes_have_no_gaps(tmp_path):
+    file = tmp_path / "own.txt"
+    file.write_text("cat\ndog\n")
+    labels = read_labels(str(file), 3, "detect", "own.pth", background_last=True)
+    assert [(label.column, label.class_id, label.name) for label in labels] == [(0, 0, "cat"), (1, 1, "dog")]
+    card = load_card("ssdlite-coco-mmdet")
+    assert read_labels("coco", 81, "detect", "own.pth", background_last=True) == card.labels
+    assert [label.column for label in read_labels("numbers", 3, "detect", "own.pth", background_last=True)] == [0, 1]
+    with pytest.raises(CheckpointError, match="names 2 classes, but own.pth has 3 and background"):
+        read_labels(str(file), 4, "detect", "own.pth", background_last=True)
+
+
 def test_imagenets_names_leave_tensorflows_background_out():
     labels = read_labels("imagenet", 1001, "classify", "mine.h5")
     assert (labels[0].column, labels[0].class_id, labels[0].name) == (1, 0, "tench")

@@ -29,6 +29,8 @@ CASES = {
 }
 with np.load(REFERENCE / "mmsegmentation.npz") as stored:
     SEGMENTERS = json.loads(str(stored["meta"]))
+with np.load(REFERENCE / "mmdetection.npz") as stored:
+    DETECTOR = {name: tuple(shape) for name, shape in json.loads(str(stored["meta"]))["shapes"].items()}
 HEADS = [
     f"{head}-{data}" for data in ("cityscapes", "ade20k") for head in ("fcn", "pspnet", "deeplabv3", "deeplabv3plus")
 ]
@@ -94,6 +96,12 @@ def test_segmenters_are_those_of_the_catalogs_cards(case, checkpoint):
     without = {name: shape for name, shape in shapes.items() if not name.startswith("auxiliary_head.")}
     assert len(without) < len(shapes)
     assert recognise(checkpoint(without)).says == found.says
+
+
+def test_the_detector_is_that_of_the_catalogs_card(checkpoint):
+    found = recognise(checkpoint(DETECTOR))
+    assert found.origin == "mmdetection"
+    assert found.says.network == load_card("ssdlite-coco-mmdet").network
 
 
 def test_a_head_that_is_not_built_is_named(checkpoint):
