@@ -130,7 +130,7 @@ def test_what_the_tensors_and_files_say_is_found(tmp_path: Path) -> None:
         ("timm", "mobilenetv2_050"): (0.5, 1.0, None, None, "torch", 1e-5, 32),
         ("timm", "mobilenetv2_110d"): (1.1, 1.2, None, 1280, "torch", 1e-5, 32),
         ("timm", "mobilenetv2_120d"): (1.2, 1.4, 32, 1280, "torch", 1e-5, 32),
-        ("mmpretrain", "w1.33"): (1.3, 1.0, None, 1702, "torch", 1e-5, 32),  # 1.33 has the channels of 1.3 otherwise
+        ("mmpretrain", "w1.33"): (1.33, 1.0, None, 1702, "torch", 1e-5, 32),
         ("huggingface", "narrow"): (0.75, 1.0, None, 960, "torch", 1e-3, 32),
         ("huggingface", "dense"): (0.35, 1.0, None, None, "tf", 1e-5, 16),
         ("huggingface", "segmenter"): (0.5, 1.0, None, None, "tf", 1e-3, 8),
