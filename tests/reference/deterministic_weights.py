@@ -71,7 +71,7 @@ def detector_weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | 
     """
     made = weight(name, shape)
     if match := re.fullmatch(r"bbox_head\.(cls|reg)_convs\.\d+\.1\.(weight|bias)", name):
-        made = made * np.float32(0.3 if match[1] == "cls" else 0.25)
+        made = made * np.float32(0.3 if match[1] == "cls" else 0.06)
         if match.groups() == ("cls", "bias"):
             made[80::81] += np.float32(3.5)
     return made
