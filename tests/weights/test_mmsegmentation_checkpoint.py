@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import collections
-import contextlib
-import io
 import json
 import re
 from pathlib import Path
@@ -155,65 +152,6 @@ def test_tensors_are_found_however_they_are_wrapped(tmp_path: Path, saved: Any) 
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(found[name], tensor.numpy(), strict=True)
     assert checkpoint_digests(tmp_path / "model.pth", "mmsegmentation")[0][0] == "model.pth"
-
-
-class Attack:
-    """A pickle that makes a file when it is read carelessly."""
-
-    def __init__(self, made: Path) -> None:
-        self.made = made
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.made,)
-
-
-def test_code_in_a_file_is_not_run_and_the_way_to_convert_it_is_said(tmp_path: Path) -> None:
-    made, path = tmp_path / "made", tmp_path / "evil.pth"
-    torch.save({"state_dict": TENSORS, "message_hub": Attack(made)}, path)
-    says = r"evil\.pth holds .* cannot be read without running code .* torch\.save\(\{'state_dict': torch\.load"
-    with pytest.raises(CheckpointError, match=says) as caught:
-        read_checkpoint(path, "mmsegmentation")
-    assert caught.value.exit_code == 4
-    assert not made.exists()
-    with contextlib.suppress(RuntimeError):
-        torch.load(path, weights_only=False)  # it does work on who is careless
-    assert made.exists()
-
-
-def test_the_way_to_convert_it_works(tmp_path: Path) -> None:
-    """A checkpoint with an object of some library beside its tensors, as mmengine's training state is."""
-    old, new = tmp_path / "old.pth", tmp_path / "new.pth"
-    torch.save({"state_dict": TENSORS, "message_hub": argparse.Namespace(loss=1.0)}, old)
-    with pytest.raises(CheckpointError, match=r"holds argparse\.Namespace beside its tensors") as caught:
-        read_checkpoint(old, "mmsegmentation")
-    (code,) = re.findall(r"(torch\.save\(.*\))\.$", str(caught.value))
-    eval(code, {"torch": torch, "FILE": old, "NEW_FILE": new})  # noqa: S307
-    assert set(read_checkpoint(new, "mmsegmentation")) == set(TENSORS)
-
-
-def saved(value: object) -> bytes:
-    out = io.BytesIO()
-    torch.save(value, out)
-    return out.getvalue()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"weights, honestly\n" * 100, id="text"),
-        pytest.param(saved({"state_dict": TENSORS})[:-300], id="end cut off"),
-        pytest.param(saved([torch.zeros(3)]), id="a list"),
-        pytest.param(saved({"state_dict": [torch.zeros(3)]}), id="a list within"),
-        pytest.param(saved({"state_dict": {"a": {"b": torch.zeros(3)}}}), id="nested twice"),
-        pytest.param(saved(None), id="nothing"),
-    ],
-)
-def test_file_that_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "model.pth").write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"model\.pth is not a checkpoint of mmsegmentation") as caught:
-        read_checkpoint(tmp_path / "model.pth", "mmsegmentation")
-    assert caught.value.exit_code == 4
 
 
 def test_missing_file_is_wrong_usage(tmp_path: Path) -> None:
