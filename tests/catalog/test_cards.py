@@ -41,7 +41,9 @@ def test_default_detector_is_in_the_catalog() -> None:
 def test_card_without_sources_says_where_its_file_is() -> None:
     """Their names end in the first eight digits of their sha256: an address is copied whole or not at all."""
     by_hand = {card.name: card.weights.official for card in map(load_card, card_names()) if not card.download.sources}
-    assert len(set(by_hand.values())) == len(by_hand) == 8
+    assert len(set(by_hand.values())) == len(by_hand) == 9
+    detector = by_hand.pop("ssdlite-coco-mmdet") or ""
+    assert re.fullmatch(r"https://download\.openmmlab\.com/mmdetection/.+ssdlite_.+-[0-9a-f]{8}\.pth", detector)
     for name, official in by_hand.items():
         head, dataset = name.split("-")
         pattern = r"https://download\.openmmlab\.com/mmsegmentation/v0\.5/mobilenet_v2/.+[-_][0-9]{6}-[0-9a-f]{8}\.pth"

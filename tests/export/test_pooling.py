@@ -41,7 +41,7 @@ def traced(network, *shape):
 def head(atrous_rates):
     """A head whose weights and normalisations are all different."""
     torch.manual_seed(0)
-    network = DeepLabHead(CHANNELS, 5, Conventions(), atrous_rates)
+    network = DeepLabHead(CHANNELS, 5, Conventions(), atrous_rates, 256, 1)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.weight.data, module.running_var):
