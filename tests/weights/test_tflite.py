@@ -54,9 +54,10 @@ def test_what_a_graph_says_is_found(tmp_path: Path) -> None:
     }
     assert {case for case, one in found.items() if one.scales_itself} == {"new_top", "preprocessed"}
     assert {one.network.backbone.padding for one in found.values()} == {"tf"}
-    scaled = found["new_top"].preprocessing
-    assert scaled is not None
-    assert (*scaled.mean, *scaled.std) == pytest.approx((127.5,) * 6, abs=1e-3)
+    for case in ("new_top", "preprocessed"):  # Rescaling becomes MUL and ADD, `preprocess_input` DIV or MUL and SUB
+        scaled = found[case].preprocessing
+        assert scaled is not None
+        assert (*scaled.mean, *scaled.std) == pytest.approx((127.5,) * 6, abs=1e-3)
     assert found["own_top"].preprocessing is None  # Lite keeps nothing of it
 
 
