@@ -11,7 +11,7 @@ from test_readme import agree
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "checkpoints.md").read_text(encoding="utf-8")
 PROGRAMS = {"mnv2deploy": [sys.executable, "-m", "mnv2deploy"], "pip": [sys.executable, "-m", "pip"]}
-PROGRAMS |= {"python": [sys.executable], "cmp": ["cmp"]}
+PROGRAMS |= {"python": [sys.executable], "cmp": ["cmp"], "npm": ["npm"], "tar": ["tar"]}
 
 
 def test_every_command_prints_what_the_page_says(tmp_path, photos):
@@ -27,7 +27,9 @@ def test_every_command_prints_what_the_page_says(tmp_path, photos):
             [*PROGRAMS[program], *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == (2 if shown[:1] and shown[0].startswith("Error") else 0), (command, done.stderr)
-        printed = [] if program == "pip" else (done.stderr + done.stdout).splitlines()  # pip speaks of its own updates
+        printed = (done.stderr + done.stdout).splitlines()
+        if program in ("pip", "npm"):  # which speak of their own updates
+            printed = done.stdout.splitlines()
         if shown[-1:] == ["..."]:
             shown, printed = shown[:-1], printed[: len(shown) - 1]
         assert len(shown) == len(printed), (command, done.stdout, done.stderr)
