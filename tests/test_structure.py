@@ -135,6 +135,7 @@ def test_place_starts_where_it_is_told_to() -> None:
     [
         ({"kind": "moss", "wet": True}, Moss(wet=True)),
         ({"wet": False, "kind": "moss"}, Moss(wet=False)),  # the tag may stand anywhere
+        ({"wet": True}, Moss(wet=True)),  # the one of them that has a default for its tag
         ({"kind": "fern", "leaf": {"size": 3}}, Fern(kind="fern", leaf=Leaf(3))),
         ({"kind": "bracken", "leaf": {"size": 4}}, Fern(kind="bracken", leaf=Leaf(4))),
         (Moss(wet=True), Moss(wet=True)),
@@ -150,7 +151,8 @@ def test_tag_says_which_of_several_dataclasses_it_is(cover: Any, built: Moss | F
     ("cover", "message"),
     [
         ({"kind": "grass"}, "cover.kind should be one of moss, fern, bracken, not 'grass'"),
-        ({"wet": True}, "cover.kind should be one of moss, fern, bracken, not None"),  # even where it has a default
+        ({"kind": None, "wet": True}, "cover.kind should be one of moss, fern, bracken, not None"),
+        ({"leaf": {"size": 3}}, "unknown key leaf in cover"),  # without a tag it is the one that has a default for it
         ({"kind": ["moss"], "wet": True}, r"cover.kind should be one of moss, fern, bracken, not \['moss'\]"),
         ({"kind": {}}, "cover.kind should be one of moss, fern, bracken, not {}"),
         ({"kind": "moss"}, "no wet in cover"),
@@ -166,6 +168,22 @@ def test_mistake_in_one_of_several_dataclasses_is_said(cover: Any, message: str)
         build(Floor, {"cover": cover})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ivy:
+    kind: Literal["ivy"] = "ivy"
+
+
+@dataclass(frozen=True)
+class Wall:
+    cover: Moss | Ivy
+
+
+def test_tag_that_two_of_them_have_a_default_for_has_to_be_said() -> None:
+    assert build(Wall, {"cover": {"kind": "ivy"}}).cover == Ivy()
+    with pytest.raises(ValueError, match="cover.kind should be one of moss, ivy, not None"):
+        build(Wall, {"cover": {}})
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["size", "name", "x"]), inner),
@@ -179,7 +197,7 @@ def test_any_table_is_one_of_several_dataclasses_or_a_value_error(cover: dict[st
         built = build(Floor, {"cover": cover}).cover
     except ValueError:
         return
-    assert built.kind == cover["kind"]
+    assert built.kind == cover.get("kind", "moss")
     assert type(built) is (Moss if built.kind == "moss" else Fern)
 
 
