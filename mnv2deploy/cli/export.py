@@ -40,6 +40,12 @@ def export(
     task: Annotated[
         str | None, typer.Option(help="With --from: refuse it unless it is made to classify, detect or segment.")
     ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="deeplabv3|deeplabv3plus|fcn|pspnet", help="With --from: a check; another head is refused."
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -100,6 +106,7 @@ def export(
     """Build a model's ONNX artifact and check it against torch."""
     said = {
         "task": task,
+        "head": head,
         "labels": labels,
         "preprocessing": preprocessing,
         "resize": resize,
@@ -223,6 +230,7 @@ def _check_words(said: dict[str, Any]) -> None:
 
     allowed: dict[str, tuple[object, ...]] = {
         "task": ("classify", "detect", "segment"),
+        "head": ("deeplabv3", "deeplabv3plus", "fcn", "pspnet"),
         "resize": RESIZES,
         "interpolation": INTERPOLATIONS,
         "output_stride": (8, 16, 32),

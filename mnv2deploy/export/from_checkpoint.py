@@ -28,6 +28,7 @@ class Answers:
 
     Attributes:
         task: What it is for: only compared with what it is.
+        head: Of a segmenter, its architecture: likewise.
         labels: See `read_labels`.
         preprocessing: See `named_preprocessing`.
         resize: Instead of the preprocessing's.
@@ -37,6 +38,7 @@ class Answers:
     """
 
     task: str | None = None
+    head: str | None = None
     labels: str | None = None
     preprocessing: str | None = None
     resize: Resize | None = None
@@ -130,6 +132,8 @@ def _answered(known: _Known, answers: Answers, recognised: Recognised, said_by: 
     task = task_of(network)
     if answers.task not in (None, task):
         raise CheckpointError(f"{recognised.path} is {title(network)}: it is made to {task}, not to {answers.task}.")
+    if answers.head not in (None, network.architecture):
+        raise CheckpointError(f"{recognised.path} is {title(network)}: its head is not {answers.head}.")
     if answers.output_stride is not None:
         network = _with_stride(network, answers.output_stride, recognised)
         said_by["output stride"] = "you"

@@ -90,6 +90,13 @@ def test_a_wrong_task_is_refused(proposed):
         proposed(Description(network=FCN), Answers(task="classify"))
 
 
+def test_a_wrong_head_is_refused(proposed):
+    with pytest.raises(CheckpointError, match=r"FCN on MobileNetV2 1\.0: its head is not pspnet"):
+        proposed(Description(network=FCN), Answers(head="pspnet"))
+    with pytest.raises(UsageError, match="does not say everything"):
+        proposed(Description(network=FCN), Answers(head="fcn"))
+
+
 def test_an_output_stride_is_asked_for_only_where_it_is_open(proposed):
     says = Description(network=SEGMENTER, input=InputSize(height=513, width=513), is_stride_open=True)
     answers = {"labels": "voc", "preprocessing": "deeplab"}
