@@ -32,7 +32,7 @@ demo: $(STAMP)  ## install, fetch real weights, export, quantize; classify, dete
 	@echo "Look at the pictures in $(CURDIR)/build/demo"
 
 test: check  ## check, and run every test on real weights and real pictures
-	@MNV2DEPLOY_CACHE="$${MNV2DEPLOY_CACHE:-$(CURDIR)/build/cache}" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	@MNV2DEPLOY_CACHE="$${MNV2DEPLOY_CACHE:-$(CURDIR)/build/cache}" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 check: $(STAMP)  ## lint, format, types and the floors of the house
 	@$(BIN)/ruff check .

@@ -62,14 +62,8 @@ def answer(built: nn.Module, size: tuple[int, int]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("case", CASES)
-def test_network_answers_as_mmsegmentations(case: str, size: tuple[int, int]) -> None:
+def test_network_and_its_graph_in_onnxruntime_answer_as_mmsegmentations(case: str, size: tuple[int, int]) -> None:
     assert error(case, size, answer(network(case), size)) < TOLERANCE
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_graph_in_onnxruntime_answers_as_mmsegmentations(case: str) -> None:
-    """At one size each, so that each head is run at both: how PSPNet's regions overlap hangs on it."""
-    size = SIZES[0] if case.endswith("ade20k") else SIZES[1]
     model = graph.trace(network(case), (3, *size), ["class_logits"], graph.DEFAULT_OPSET)
     rewrite(model)
     graph.normalize(model)
