@@ -84,11 +84,6 @@ def measure_sensitivity(
     return sorted(costs, key=lambda cost: -cost.share)
 
 
-def worst_layers(costs: Sequence[LayerCost], count: int) -> list[LayerCost]:
-    """The dearest, the worst first."""
-    return sorted(costs, key=lambda cost: -cost.share)[:count]
-
-
 def round_to_nearest(layers: Sequence[Step], bits: int) -> dict[str, LayerEncoding]:
     """Every weight to the nearest whole number, in steps that let a channel's greatest weight just be written.
 
