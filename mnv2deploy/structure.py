@@ -16,6 +16,18 @@ T = TypeVar("T")
 WRITTEN_WHERE_SET = types.MappingProxyType({"written": "where set"})
 
 
+class StructureError(ValueError):
+    """What was parsed is not what it should be.
+
+    Attributes:
+        path: The place of what is wrong, such as ``decoding.anchors[2]``; empty for the whole.
+    """
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def build(kind: type[T], value: Any, path: str = "") -> T:
     """Makes the dataclass ``kind`` out of plain dicts, lists and scalars.
 
@@ -28,7 +40,7 @@ def build(kind: type[T], value: Any, path: str = "") -> T:
         path: Where ``value`` stands, for messages (``decoding.anchors[2]``).
 
     Raises:
-        ValueError: naming the place and what should be there.
+        StructureError: naming the place and what should be there.
     """
     result: T = _build(kind, value, path)
     return result
@@ -57,12 +69,12 @@ def _build(kind: Any, value: Any, path: str) -> Any:
         return _build_union(typing.get_args(kind), value, path)
     if origin is typing.Literal:
         if value not in typing.get_args(kind):
-            raise ValueError(f"{path} should be one of {', '.join(typing.get_args(kind))}, not {value!r}")
+            raise StructureError(f"{path} should be one of {', '.join(typing.get_args(kind))}, not {value!r}", path)
         return value
     if kind is float and type(value) in (int, float):
         return _finite(value, path)
     if type(value) is not kind:
-        raise ValueError(f"{path} should be {kind.__name__}, not {value!r}")
+        raise StructureError(f"{path} should be {kind.__name__}, not {value!r}", path)
     return value
 
 
@@ -79,13 +91,13 @@ def _build_union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     if isinstance(value, tuple(kinds)):  # parsed by its own reader already
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"{path} should be a table, not {value!r}")
+        raise StructureError(f"{path} should be a table, not {value!r}", path)
     tag = dataclasses.fields(kinds[0])[0].name
     known = {name: kind for kind in kinds for name in typing.get_args(_fields(kind)[0][tag])}
     defaults = [field.default for kind in kinds if (field := dataclasses.fields(kind)[0]).default in known]
     chosen = value.get(tag, defaults[0] if len(defaults) == 1 else None)
     if chosen not in [*known]:  # a list, for what cannot be hashed
-        raise ValueError(f"{path}.{tag} should be one of {', '.join(known)}, not {chosen!r}")
+        raise StructureError(f"{path}.{tag} should be one of {', '.join(known)}, not {chosen!r}", f"{path}.{tag}")
     return _build_dataclass(known[chosen], value, path)
 
 
@@ -95,21 +107,27 @@ def _finite(value: float, path: str) -> float:
     except OverflowError:  # an integer of more than 308 digits
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{path} should be a finite number")
+        raise StructureError(f"{path} should be a finite number", path)
     return number
 
 
 def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
     if not isinstance(value, dict):
-        raise ValueError(f"{path or 'the whole'} should be a table, not {value!r}")
+        raise StructureError(f"{path or 'the whole'} should be a table, not {value!r}", path)
     hints, required = _fields(kind)
     place = f" in {path}" if path else ""
-    if unknown := sorted(set(value) - set(hints)):
-        raise ValueError(f"unknown key {', '.join(unknown)}{place}")
-    if missing := sorted(required - set(value)):
-        raise ValueError(f"no {', '.join(missing)}{place}")
     prefix = f"{path}." if path else ""
-    return kind(**{name: _build(hints[name], item, prefix + name) for name, item in value.items()})
+    if unknown := sorted(set(value) - set(hints)):
+        raise StructureError(f"unknown key {', '.join(unknown)}{place}", prefix + unknown[0])
+    if missing := sorted(required - set(value)):
+        raise StructureError(f"no {', '.join(missing)}{place}", path)
+    fields = {name: _build(hints[name], item, prefix + name) for name, item in value.items()}
+    try:
+        return kind(**fields)
+    except StructureError:
+        raise
+    except ValueError as error:  # of its own check
+        raise StructureError(str(error), path) from error
 
 
 @functools.cache
@@ -126,10 +144,10 @@ def _fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
 
 def _build_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> Any:
     if not isinstance(value, list):
-        raise ValueError(f"{path} should be a list, not {value!r}")
+        raise StructureError(f"{path} should be a list, not {value!r}", path)
     kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
     if len(kinds) != len(value):
-        raise ValueError(f"{path} should have {len(kinds)} entries, not {len(value)}")
+        raise StructureError(f"{path} should have {len(kinds)} entries, not {len(value)}", path)
     return tuple(
         _build(kind, item, f"{path}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value, strict=True))
     )

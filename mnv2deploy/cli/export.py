@@ -145,16 +145,32 @@ def export(
 
 
 def _export_card(
-    name: str, output: Path | None, *, opset: int | None, simplify: bool | None, **options: Any
+    name: str,
+    output: Path | None,
+    *,
+    opset: int | None,
+    simplify: bool | None,
+    size: str | None,
+    weights: Path | None,
+    **options: Any,
 ) -> Exported:
-    from mnv2deploy.artifacts.recipes import recipe_for
+    """Exports a card, or the first artifact of a recipe, whose options those of the command line outdo."""
+    from mnv2deploy.artifacts.recipes import ExportOptions, is_recipe, read_recipe
 
-    recipe = recipe_for(name)
+    said, model = ExportOptions(), name
+    if is_recipe(path := Path(name)):
+        recipe = read_recipe(path)
+        if recipe.model is None:
+            raise UsageError(f"{name} builds from a checkpoint; run 'mnv2deploy build {name}'.")
+        said, model, weights = recipe.export, recipe.find(recipe.model), weights or recipe.weights
+        output = output or path.parent / "build" / f"{recipe.name}.onnx"
     return run_export(
-        recipe.model,
-        output or recipe.output,
-        opset=recipe.opset if opset is None else opset,
-        simplified=recipe.simplify if simplify is None else simplify,
+        model,
+        output or Path(f"{path.stem}.onnx"),
+        opset=opset or said.opset,
+        simplified=said.simplify if simplify is None else simplify,
+        size=size or said.size,
+        weights=weights,
         **options,
     )
 
