@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mnv2deploy.cli.options import Offline, Provider, Quiet
-from mnv2deploy.errors import InputError, ModelError, UsageError
-
-if TYPE_CHECKING:
-    from mnv2deploy.evaluation.dataset import Dataset
-    from mnv2deploy.runtime.session import Session
+from mnv2deploy.errors import InputError, UsageError
 
 _FORMATS = ("imagenet", "coco", "voc", "ade20k", "cityscapes")
-_SHOWN_PROBLEMS = 20
 
 
 def evaluate(
@@ -72,6 +66,7 @@ def evaluate(
     from mnv2deploy.evaluation.dataset import evenly_spaced
     from mnv2deploy.evaluation.layouts import TASKS, check_layout, open_dataset, recognise
     from mnv2deploy.evaluation.measuring import measure
+    from mnv2deploy.evaluation.opening import check_problems, check_tasks
     from mnv2deploy.runtime.session import Session
 
     models, dataset = split_arguments(arguments)
@@ -113,25 +108,3 @@ def evaluate(
     if evaluation.failures:
         typer.echo(f"{len(evaluation.failures)} of {len(labelled.items)} pictures could not be measured.", err=True)
         raise typer.Exit(InputError.exit_code)
-
-
-def check_tasks(sessions: Sequence[Session], path: Path, format_name: str, task: str) -> None:
-    """Raises ModelError where the labels are for another task than a model's."""
-    for session in sessions:
-        if session.contract.task != task:
-            raise ModelError(
-                f"{session.name} is a model to {session.contract.task} with, and {path} ({format_name}) is labelled "
-                f"for one to {task} with."
-            )
-
-
-def check_problems(sessions: Sequence[Session], dataset: Dataset, path: Path) -> None:
-    """Ends the command before the run where something is wrong with the data set."""
-    from mnv2deploy.evaluation.measuring import find_problems
-
-    if found := find_problems(sessions, dataset):
-        shown = found[:_SHOWN_PROBLEMS]
-        if len(found) > len(shown):
-            shown.append(f"and {len(found) - len(shown)} more")
-        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-        raise InputError("\n  ".join([f"{path} cannot be measured on as it is ({dataset.format}), {count}:", *shown]))

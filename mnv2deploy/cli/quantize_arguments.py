@@ -147,7 +147,9 @@ def choose_pictures(
     """
     from mnv2deploy.calibration.find import find_set
     from mnv2deploy.calibration.sets import hash_pictures
+    from mnv2deploy.evaluation.opening import open_for
     from mnv2deploy.quantization.pipeline import CalibrationRecord
+    from mnv2deploy.runtime.session import Session
 
     if calib is not None and data_free:
         raise UsageError("Give --calib or --data-free, not both: the one has pictures, the other does without.")
@@ -156,7 +158,7 @@ def choose_pictures(
             "Give --calib a folder of 100 or more pictures such as the model will see, or a recipe such as "
             "calib/wheel-photos.toml; or give --data-free instead, which needs no picture and is less accurate."
         )
-    dataset = None if evaluate is None else _open_dataset(evaluate, source, progress)
+    dataset = None if evaluate is None else open_for(Session(source, threads=1), evaluate, progress)
     checked = find_set(verify, offline=offline, progress=progress) if verify is not None else None
     compared: Sequence[Path] = () if checked is None else checked.pictures
     if not compared and dataset is not None:
@@ -191,22 +193,3 @@ def _hold_back(found: CalibrationSet) -> tuple[list[Path], list[Path]]:
 
 def _shared(pictures: Sequence[Path], compared: Sequence[Path]) -> int:
     return len({path.resolve() for path in pictures} & {path.resolve() for path in compared})
-
-
-def _open_dataset(path: Path, source: Path, progress: Progress) -> Dataset:
-    """The labelled set, which has to fit the model.
-
-    Raises:
-        InputError: it is not such a set, or has problems.
-        ModelError: it is for another task.
-    """
-    from mnv2deploy.cli.evaluate import check_problems, check_tasks
-    from mnv2deploy.evaluation.layouts import TASKS, open_dataset, recognise
-    from mnv2deploy.runtime.session import Session
-
-    format_name = recognise(path)
-    sessions = [Session(source, threads=1)]
-    check_tasks(sessions, path, format_name, TASKS[format_name])
-    dataset = open_dataset(path, format_name, sessions[0].contract, progress)
-    check_problems(sessions, dataset, path)
-    return dataset
