@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from pathlib import Path
 
@@ -46,3 +47,23 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path} cannot be made a folder: {error.strerror}; choose another place.") from error
+
+
+def sync(folder: Path, *, deep: bool = True) -> None:
+    """Has the disk hold a folder, so that a power cut after a rename finds whole files under the new name.
+
+    Args:
+        folder: To be held.
+        deep: With all that is in it; otherwise only the names of what is directly in it.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for path in [*(folder.rglob("*") if deep else ()), folder]:
+        if path.is_dir() and os.name == "nt":
+            continue  # Windows cannot open folders, and writes their entries through
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
