@@ -65,7 +65,7 @@ def _build(kind: Any, value: Any, path: str) -> Any:
         return _build_dataclass(kind, value, path)
     if origin is tuple:
         return _build_tuple(typing.get_args(kind), value, path)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         return _build_union(typing.get_args(kind), value, path)
     if origin is typing.Literal:
         if value not in typing.get_args(kind):
