@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,23 +13,21 @@ from pathlib import Path
 import filelock
 
 from mnv2deploy.artifacts.checks import check
-from mnv2deploy.artifacts.checksums import SUMS, checksums
+from mnv2deploy.artifacts.checksums import CHECKSUMS, checksums
 from mnv2deploy.artifacts.manifest import MANIFEST, Artifact, Manifest, PictureSet, ReleasedFile, Weights
-from mnv2deploy.artifacts.model_card import model_card
+from mnv2deploy.artifacts.model_card import CARD, model_card
 from mnv2deploy.artifacts.pipeline import Built
 from mnv2deploy.artifacts.recipes import ArtifactOptions
-from mnv2deploy.artifacts.report import render_report
+from mnv2deploy.artifacts.report import REPORT, render_report
 from mnv2deploy.artifacts.report_samples import Sample, choose_pictures, draw_samples
-from mnv2deploy.artifacts.sbom import sbom
-from mnv2deploy.artifacts.triton import write_triton_repository
+from mnv2deploy.artifacts.sbom import SBOM, sbom
+from mnv2deploy.artifacts.triton import triton_repository
 from mnv2deploy.contract import Contract
 from mnv2deploy.errors import UsageError
 from mnv2deploy.files import make_folder, sync
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.verified import sha256_of
-
-GOLDEN, CARD, SBOM, REPORT = "golden.png", "README.md", "sbom.cdx.json", "report.html"
 
 
 def describe(built: Built) -> Manifest:
@@ -102,7 +101,7 @@ def write_release(built: Built, manifest: Manifest, folder: Path, progress: Prog
     paths = dict(zip((artifact.file.name for artifact in manifest.artifacts), built.artifacts.values(), strict=True))
     for name, path in paths.items():
         shutil.copyfile(path, folder / name)
-    shutil.copyfile(built.golden, folder / GOLDEN)
+    shutil.copyfile(built.golden, folder / built.golden.name)
     (folder / manifest.recipe.name).write_bytes(built.recipe.path.read_bytes())
     (folder / CARD).write_text(model_card(manifest), encoding="utf-8", newline="\n")
     (folder / SBOM).write_bytes(sbom(manifest))
@@ -110,14 +109,28 @@ def write_release(built: Built, manifest: Manifest, folder: Path, progress: Prog
     report = render_report(manifest, samples, built.recipe.text)
     (folder / REPORT).write_text(report, encoding="utf-8", newline="\n")
     if built.recipe.publish.triton:
-        write_triton_repository(manifest, folder)
-    known = {MANIFEST, SUMS, manifest.recipe.name, *paths}
+        _write_triton_repository(built, manifest, folder)
+    known = {MANIFEST, CHECKSUMS, manifest.recipe.name, *paths}
     others = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [name for path in others if (name := path.relative_to(folder).as_posix()) not in known]
     manifest = dataclasses.replace(manifest, files=tuple(_named(folder / name, name) for name in names))
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8", newline="\n")
-    (folder / SUMS).write_bytes(checksums(folder))
+    (folder / CHECKSUMS).write_bytes(checksums(folder))
     return manifest
+
+
+def _write_triton_repository(built: Built, manifest: Manifest, folder: Path) -> None:
+    """Beside the artifacts, which are in it under a second name and not a second time, where the disk can do that."""
+    repository = triton_repository(manifest, built.artifacts)
+    for name, data in repository.files.items():
+        make_folder((folder / name).parent)
+        (folder / name).write_bytes(data)
+    for name, artifact in repository.models.items():
+        make_folder((folder / name).parent)
+        try:
+            os.link(folder / artifact, folder / name)
+        except OSError:
+            shutil.copyfile(folder / artifact, folder / name)
 
 
 def _samples(built: Built, manifest: Manifest, progress: Progress) -> list[Sample]:
