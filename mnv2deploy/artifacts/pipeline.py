@@ -169,14 +169,13 @@ class _Build:
         }
 
         def make(folder: Path) -> None:
-            found = [
-                find_set(name, offline=self._settings.offline, progress=self._settings.progress)
-                for name in (calibration, self._pictures)
-            ]
-            for warning in (warning for one in found for warning in one.warnings):
+            offline, progress = self._settings.offline, self._settings.progress
+            calibrated = find_set(calibration, offline=offline, progress=progress)
+            measured = find_set(self._pictures, offline=offline, progress=progress)
+            for warning in (*calibrated.warnings, *measured.warnings):
                 self._settings.watcher.warns(self._recipe.name, warning)
-            steps.refuse_shared(*found)
-            steps.make_quantized(folder, floats, options, *found, self._settings.progress)
+            steps.refuse_shared(calibrated, measured)
+            steps.make_quantized(folder, floats, options, calibrated, measured.pictures, progress)
 
         return self._step("quantize", inputs, make)
 
