@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +41,17 @@ class _Format:
         read: The tensors by the origin's names.
         origin: Their places in our state dict; batch norms' epsilons are needed where they were folded.
         describe: What they are the weights of; None where shapes do not tell.
-        describe_values: The same, where the tensors' values say more than their shapes.
+        describe_graph: The same, for files that hold a graph, whose constants say more than shapes.
         configuration: What stands in files beside, or in the file itself.
-        check: Sets a card beside what the tensors say besides.
+        check: Sets a card beside what the tensors' names say besides.
     """
 
     read: Callable[[Path], Tensors]
     origin: Callable[[Tensors, Epsilons, str], Origin]
     describe: Callable[[Shapes, Config, str], Description] | None = None
     configuration: Callable[[Path], Config] = lambda _: {}
-    describe_values: Callable[[Tensors, str], Description] | None = None
-    check: Callable[[Card, Tensors, str], None] = lambda *_: None
+    describe_graph: Callable[[Tensors, str], Description] | None = None
+    check: Callable[[Card, Collection[str], str], None] = lambda *_: None
 
 
 def _beside(path: Path) -> Config:
@@ -61,13 +61,10 @@ def _beside(path: Path) -> Config:
 
 
 _FORMATS = {
-    "tensorflowjs": _Format(read_tensorflowjs, TensorflowCheckpoint, describe_values=describe_tensorflow),
-    "frozen-graph": _Format(read_frozen_graph, TensorflowCheckpoint, describe_values=describe_tensorflow),
+    "tensorflowjs": _Format(read_tensorflowjs, TensorflowCheckpoint, describe_graph=describe_tensorflow),
+    "frozen-graph": _Format(read_frozen_graph, TensorflowCheckpoint, describe_graph=describe_tensorflow),
     "torchvision": _Format(
-        read_state_dict,
-        torchvision.torchvision_origin,
-        describe_values=torchvision.describe,
-        check=torchvision.check,
+        read_state_dict, torchvision.torchvision_origin, torchvision.describe, check=torchvision.check
     ),
     "timm": _Format(read_state_dict, lambda raw, _, where: timm.timm_origin(raw, where), timm.describe),
     "huggingface": _Format(
@@ -135,8 +132,8 @@ def describe_tensors(raw: Tensors, path: Path, format_name: str) -> Description:
         CheckpointError: see there.
     """
     form = _FORMATS[format_name]
-    if form.describe_values is not None:
-        return form.describe_values(raw, str(path))
+    if form.describe_graph is not None:
+        return form.describe_graph(raw, str(path))
     if form.describe is None:
         raise CheckpointError(f"{path}: a checkpoint of the format {format_name} does not describe itself.")
     return form.describe({name: array.shape for name, array in raw.items()}, form.configuration(path), str(path))

@@ -16,57 +16,52 @@ from numpy.typing import NDArray
 from mnv2deploy.catalog.cards import Card
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors, identity_norm
-from mnv2deploy.weights.description import Description, describe_classifier
+from mnv2deploy.weights.configuration import Config
+from mnv2deploy.weights.description import Description, Shapes, describe_classifier
 from mnv2deploy.weights.state_dict import StateDict
 from mnv2deploy.weights.torchvision_quantization import Activation, activation_shown, without_observers
 
 
 def torchvision_origin(raw: Tensors, epsilons: Mapping[str, float], where: str) -> StateDict:
     """The checkpoint as an `Origin`."""
-    weights = without_observers(raw)
+    weights = {name: raw[name] for name in without_observers(raw)}
     name_of = naming(weights)
     return _Folded(weights, epsilons, where) if name_of is folded_name else StateDict(weights, name_of, where)
 
 
-def describe(raw: Tensors, where: str) -> Description:
+def describe(shapes: Shapes, config: Config, where: str) -> Description:
     """What a state dict of torchvision's is the weights of.
 
     Labels and preprocessing are left open: torchvision keeps them beside its own weights, not in them.
 
     Args:
-        raw: As `read_state_dict` gave them.
+        shapes: Of the tensors, by name.
+        config: Unused; torchvision has no configuration files.
         where: File name, for messages.
 
     Raises:
-        CheckpointError: tensors are missing or too many, or there is no such width; named. Or nothing shows what the
-            activations are.
+        CheckpointError: tensors are missing or too many, or there is no such width; named.
     """
-    weights = without_observers(raw)
-    shapes = {name: array.shape for name, array in weights.items()}
-    network = describe_classifier(naming(weights), shapes, where, padding="torch", batch_norm_eps=1e-5)
-    activation = _activation(raw)
-    if activation is None and len(weights) < len(raw):
-        raise CheckpointError(
-            f"{where} has observers that have seen no picture, so nothing shows whether its activations are ReLU6 or "
-            "ReLU; say it in a card, with activation."
-        )
-    backbone = replace(network.backbone, activation=activation or "relu6")
+    del config
+    weights = {name: shapes[name] for name in without_observers(shapes)}
+    network = describe_classifier(naming(weights), weights, where, padding="torch", batch_norm_eps=1e-5)
+    backbone = replace(network.backbone, activation=_activation(shapes) or "relu6")
     return Description(network=replace(network, backbone=backbone))
 
 
-def check(card: Card, raw: Tensors, where: str) -> None:
+def check(card: Card, names: Collection[str], where: str) -> None:
     """Sets a card's activation beside the checkpoint's.
 
     Raises:
-        CheckpointError: the checkpoint shows that it is another.
+        CheckpointError: the names show that it is another.
     """
-    found, wanted = _activation(raw), card.network.backbone.activation
+    found, wanted = _activation(names), card.network.backbone.activation
     if found not in (None, wanted):
         raise CheckpointError(f"{where} has backbone.activation = {found}, but the card {card.name} says {wanted}.")
 
 
-def _activation(raw: Tensors) -> Activation | None:
-    return activation_shown(raw, is_fused=naming(raw) is not torchvision_name)
+def _activation(names: Collection[str]) -> Activation | None:
+    return activation_shown(names, is_fused=naming(names) is not torchvision_name)
 
 
 def naming(names: Collection[str]) -> Callable[[str], str]:

@@ -1,45 +1,38 @@
 """What torch's eager-mode quantization puts among the tensors of a network that is not converted yet.
 
-``torch.ao.quantization.prepare`` and ``prepare_qat`` give every layer an observer of its outputs or a fake quantizer,
-and in training one of its weights. They are no weights, but they have seen the activations.
+``torch.ao.quantization.prepare`` gives layers an observer of their outputs, ``prepare_qat`` a fake quantizer of their
+outputs and one of their weights. They are no weights, but they show which activation the network has.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Literal
-
-from mnv2deploy.weights.assembly import Tensors
 
 Activation = Literal["relu6", "relu"]
 
-_OBSERVERS = re.compile(r"(^|\.)(activation_post_process|weight_fake_quant)\.")
-# Of the activations that were not fused: the third of convolution, batch norm and activation.
-_SEEN = re.compile(r"features\.\d+\.(conv\.\d\.)?2(\.activation_post_process)+\.max_val")
-# Histogram observers of older torch widen what they saw, by less than a hundredth.
-_CEILING = 6.06
+_OBSERVER = re.compile(r"(^|\.)(activation_post_process|weight_fake_quant)\.")
+# Of an activation that is not fused: the third of convolution, batch norm and activation.
+_OF_ACTIVATION = re.compile(r"features\.\d+\.(conv\.\d\.)?2\.activation_post_process\.")
 
 
-def without_observers(raw: Tensors) -> Tensors:
+def without_observers(names: Collection[str]) -> list[str]:
     """The weights alone."""
-    return {name: array for name, array in raw.items() if not _OBSERVERS.search(name)}
+    return [name for name in names if not _OBSERVER.search(name)]
 
 
-def activation_shown(raw: Tensors, *, is_fused: bool) -> Activation | None:
-    """What the activations are, where a checkpoint shows it.
+def activation_shown(names: Collection[str], *, is_fused: bool) -> Activation | None:
+    """Which activation a network has, where its names show it.
 
     torchvision's quantization package puts ReLU in the place of ReLU6 (torchvision/models/quantization/utils.py,
-    ``_replace_relu``). torch fuses ReLU alone; of activations that were not fused the greatest value their observers
-    saw tells.
+    ``_replace_relu``), because torch fuses ReLU alone. Of those that are not fused it observes ReLU6 alone
+    (torch/ao/quantization/quantization_mappings.py).
 
     Args:
-        raw: With the observers.
+        names: With the observers'.
         is_fused: Whether convolutions and batch norms are.
     """
-    seen = [float(array.max(initial=0)) for name, array in raw.items() if _SEEN.fullmatch(name)]
-    if is_fused and not seen:
-        return "relu"
-    greatest = max(seen, default=0)
-    if not 0 < greatest < float("inf"):
-        return None
-    return "relu" if greatest > _CEILING else "relu6"
+    if any(map(_OF_ACTIVATION.match, names)):
+        return "relu6"
+    return "relu" if is_fused or any(map(_OBSERVER.search, names)) else None

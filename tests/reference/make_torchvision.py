@@ -37,16 +37,20 @@ def packages_without_their_init(folder: Path, *names: str) -> None:
         sys.modules[name] = module
 
 
-def on_the_way_to_eight_bits(build: Any) -> dict[str, Any]:
+def on_the_way_to_eight_bits(quantizable: Any) -> dict[str, Any]:
     """Make the networks people save: fused or not, with observers or fake quantizers or without.
 
-    Their weights and observers are filled later, and so are the switches of the fake quantizers: with less than 1, which
-    is 0 of an integer, and turns them off.
+    Their weights and observers are filled later, and so are the switches of the fake quantizers: with less than 1,
+    which is 0 of an integer, and turns them off.
     """
     from torch.ao import quantization
 
-    def network(width: float, *, is_fused: bool, is_qat: bool = False) -> Any:
-        built = build(weights=None, quantize=False, num_classes=CLASSES, width_mult=width).train(is_qat)
+    def network(width: float, *, is_fused: bool, is_qat: bool = False, activation: str = "relu") -> Any:
+        if activation == "relu":
+            built = quantizable.mobilenet_v2(weights=None, quantize=False, num_classes=CLASSES, width_mult=width)
+        else:  # ReLU6, as the class by itself has it
+            built = quantizable.QuantizableMobileNetV2(CLASSES, width, block=quantizable.QuantizableInvertedResidual)
+        built.train(is_qat)
         if is_fused:
             built.fuse_model(is_qat=is_qat)
         observer = quantization.QConfig(quantization.default_observer, quantization.default_weight_observer)
@@ -57,6 +61,8 @@ def on_the_way_to_eight_bits(build: Any) -> dict[str, Any]:
         "unfused": network(0.35, is_fused=False),
         "unfused_observed": quantization.prepare(network(0.35, is_fused=False)),
         "unfused_prepared": quantization.prepare_qat(network(0.35, is_fused=False, is_qat=True)),
+        "relu6_observed": quantization.prepare(network(0.35, is_fused=False, activation="relu6")),
+        "relu6_prepared": quantization.prepare_qat(network(0.35, is_fused=False, is_qat=True, activation="relu6")),
         "folded": network(0.35, is_fused=True),
         "folded_observed": quantization.prepare(network(1.4, is_fused=True)),
         "fused": network(0.35, is_fused=True, is_qat=True),
@@ -85,7 +91,7 @@ def main() -> None:
 
         torch.set_num_threads(1)
         cases = [run_torch(network.MobileNetV2(CLASSES, width), f"w{width}") for width in WIDTHS]
-        steps = on_the_way_to_eight_bits(quantizable.mobilenet_v2)
+        steps = on_the_way_to_eight_bits(quantizable)
         quantization_cases = [run_torch(model, name, gain=GAIN) for name, model in steps.items()]
     runtime = {"torchvision": VERSION, "torch": torch.__version__}
     save(args.output, runtime, cases)
