@@ -155,7 +155,7 @@ def eight_bit(per_channel: bool) -> torch.Tensor:
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("is_packed", [True, False])
 def test_eight_bits_are_refused_with_what_to_give_instead(tmp_path: Path, per_channel: bool, is_packed: bool) -> None:
-    """A linear layer's are packed with its bias, after things that are no tensors; dynamic quantization makes no others."""
+    """A linear layer's are packed with its bias, and are all that dynamic quantization makes."""
     weight, path = eight_bit(per_channel), tmp_path / "model.pth"
     name = "fc._packed_params._packed_params" if is_packed else "conv.weight"
     layer = {"fc._packed_params.dtype": torch.qint8, name: (weight, torch.zeros(2)) if is_packed else weight}
@@ -163,8 +163,8 @@ def test_eight_bits_are_refused_with_what_to_give_instead(tmp_path: Path, per_ch
     with pytest.raises(CheckpointError) as caught:
         read_state_dict(path)
     assert str(caught.value) == (
-        f"{path} is no float checkpoint: {name!r} is quantized, so its weights are already eight-bit; give the float or "
-        "QAT checkpoint it was made of."
+        f"{path} is no float checkpoint: {name!r} is quantized, so its weights are already eight-bit; "
+        "give the float or QAT checkpoint it was made of."
     )
     assert caught.value.exit_code == 4
 

@@ -1,4 +1,7 @@
-"""Float checkpoints of torchvision.models.quantization, against its own networks (tests/reference/README.md)."""
+"""Float checkpoints of torchvision.models.quantization, against its own networks (tests/reference/README.md).
+
+In onnxruntime, from the command line on: ``tests/cli/test_export_from.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from deterministic_weights import picture
@@ -19,7 +21,6 @@ from own_cards import own_card
 from test_origins import assert_alike, built
 
 from mnv2deploy.errors import CheckpointError
-from mnv2deploy.export import graph
 from mnv2deploy.networks import load_network
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.checkpoint import check_card, describe_checkpoint, describe_tensors, read_checkpoint
@@ -72,15 +73,6 @@ def test_network_answers_as_torchvisions(name: str, tmp_path: Path) -> None:
         with torch.inference_mode():
             found = network(torch.from_numpy(picture(BATCH, height, width))).numpy()
         assert_alike(found, expected, (height, width))
-
-
-@pytest.mark.parametrize("name", ["folded", "prepared"])
-def test_onnxruntime_answers_as_torchvisions(name: str, tmp_path: Path) -> None:
-    _, network = built(write(name, tmp_path), "torchvision")
-    model = graph.trace(network, (3, 75, 102), ["class_logits"], graph.DEFAULT_OPSET)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"image": picture(BATCH, 75, 102)})
-    assert_alike(found, CASES[name].answers[75, 102], name)
 
 
 @pytest.mark.parametrize("name", CASES)
