@@ -78,6 +78,7 @@ class BackboneSpec:
         padding: Convention of the framework the weights come from.
         batch_norm_eps: Of the same.
         dilation_rule: Of the same; which blocks are dilated at output strides below 32.
+        activation: Between the convolutions. torchvision's quantization package puts ReLU in the place of ReLU6.
         depth_multiplier: Of the repetitions of all stages but the first and the last, rounded up.
         stem_channels: Of the first convolution, where it is not scaled with the width.
         last_channels: Of the last 1x1 convolution, where it does not follow the paper's rule: 1280, scaled with
@@ -91,6 +92,7 @@ class BackboneSpec:
     padding: Literal["tf", "torch"]
     batch_norm_eps: float
     dilation_rule: Literal["tf", "openmmlab"] = "tf"
+    activation: Literal["relu6", "relu"] = "relu6"
     depth_multiplier: float = 1.0
     stem_channels: int | None = None
     last_channels: int | None = None

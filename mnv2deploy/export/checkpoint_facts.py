@@ -52,12 +52,13 @@ def facts(card: Card, origin: str, said_by: Mapping[str, str]) -> Iterator[Fact]
 
 
 def title(network: NetworkSpec) -> str:
-    """For example ``DeepLabV3+ on MobileNetV2 1``."""
+    """For example ``DeepLabV3+ on MobileNetV2 1.0``."""
     backbone = network.backbone
     depth = f", depth {backbone.depth_multiplier:g}" if backbone.depth_multiplier != 1 else ""
+    activation = ", ReLU" if backbone.activation == "relu" else ""
     mobile = "Mobile " if isinstance(network, DeepLabSpec) and not network.atrous_rates else ""
     head = "" if isinstance(network, ClassifierSpec) else f"{mobile}{_ARCHITECTURES[network.architecture]} on "
-    return f"{head}MobileNetV2 {backbone.width_multiplier}{depth}"
+    return f"{head}MobileNetV2 {backbone.width_multiplier}{depth}{activation}"
 
 
 def classes(network: NetworkSpec) -> str:

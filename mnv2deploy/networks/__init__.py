@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mnv2deploy.catalog.cards import (
@@ -90,7 +91,8 @@ def load_network(card: Card, tensors: Tensors, where: str) -> nn.Module:
 
 
 def _conventions(spec: BackboneSpec) -> Conventions:
-    return Conventions(spec.padding, spec.batch_norm_eps, spec.dilation_rule)
+    activation = F.relu if spec.activation == "relu" else F.relu6
+    return Conventions(spec.padding, spec.batch_norm_eps, spec.dilation_rule, activation)
 
 
 def _backbone(spec: BackboneSpec, last_channels: int | None = None) -> MobileNetV2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
@@ -31,11 +32,13 @@ class Conventions:
         batch_norm_eps: 1e-3 in TensorFlow and HF transformers, 1e-5 in torchvision and OpenMMLab.
         dilation_rule: Which blocks are dilated where strides are given up for a finer grid; see `block_specs`. The same
             weights mean different networks.
+        activation: Of the backbone: ReLU6, but ReLU in torchvision's quantization package.
     """
 
     padding: Padding = "torch"
     batch_norm_eps: float = 1e-5
     dilation_rule: DilationRule = "tf"
+    activation: Activation = F.relu6
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,9 @@ class InvertedResidual(nn.Module):
         super().__init__()
         # The TF code rounds the expanded width too, but widths are multiples of the divisor already.
         expanded = spec.in_channels * spec.expansion
-        self.expand = ConvNorm(spec.in_channels, expanded, conventions) if spec.expansion > 1 else None
-        self.depthwise = ConvNorm(
-            expanded, expanded, conventions, kernel=3, stride=spec.stride, dilation=spec.dilation, depthwise=True
-        )
+        layer = partial(ConvNorm, conventions=conventions, activation=conventions.activation)
+        self.expand = layer(spec.in_channels, expanded) if spec.expansion > 1 else None
+        self.depthwise = layer(expanded, expanded, kernel=3, stride=spec.stride, dilation=spec.dilation, depthwise=True)
         self.project = ConvNorm(expanded, spec.channels, conventions, activation=None)
         self.is_residual = spec.stride == 1 and spec.in_channels == spec.channels
 
@@ -171,7 +173,7 @@ class MobileNetV2(nn.Module):
     Args:
         width_multiplier: 0.1 to 2; the paper's are 0.35, 0.5, 0.75, 1.0, 1.3 and 1.4.
         output_stride: 8, 16 or 32: the input's side over the last feature map's.
-        conventions: Padding, batch-norm epsilon and dilation rule of the framework the weights come from.
+        conventions: Padding, batch-norm epsilon, dilation rule and activation of the framework the weights come from.
         last_channels: Of the last 1x1 convolution; 0 leaves it out. None: ``make_divisible(1280 * max(1, w))``,
             the paper's and torchvision's rule.
         depth_multiplier: 0.5 to 3: of the repetitions of all stages but the first and the last, rounded up.
@@ -208,11 +210,12 @@ class MobileNetV2(nn.Module):
             stem_channels,
             channel_divisor,
         )
-        self.stem = ConvNorm(3, specs[0].in_channels, conventions, kernel=3, stride=2)
+        layer = partial(ConvNorm, conventions=conventions, activation=conventions.activation)
+        self.stem = layer(3, specs[0].in_channels, kernel=3, stride=2)
         self.blocks = nn.ModuleList(InvertedResidual(spec, conventions) for spec in specs)
         if last_channels is None:
             last_channels = stages.last_channels(width_multiplier)
-        self.last = ConvNorm(specs[-1].channels, last_channels, conventions) if last_channels else None
+        self.last = layer(specs[-1].channels, last_channels) if last_channels else None
         self.channels = {"stem": specs[0].in_channels, "last": last_channels or specs[-1].channels}
         for index, spec in enumerate(specs):
             self.channels[f"blocks.{index}.expand"] = spec.in_channels * spec.expansion

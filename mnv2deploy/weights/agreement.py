@@ -36,6 +36,7 @@ def _pairs(card: Card, description: Description) -> Iterator[tuple[str, object, 
     network, said = card.network, description.network
     yield "architecture", said.architecture, network.architecture
     yield "padding", said.backbone.padding, network.backbone.padding
+    yield "backbone.activation", said.backbone.activation, network.backbone.activation
     yield "output_stride", said.backbone.output_stride, network.backbone.output_stride
     yield "columns", said.columns, network.columns
     if not math.isclose(said.backbone.batch_norm_eps, network.backbone.batch_norm_eps):

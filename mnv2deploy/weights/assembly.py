@@ -29,6 +29,20 @@ class Origin(Protocol):
         """Names of the network's tensors that nothing asked for."""
 
 
+def identity_norm(kind: str, bias: NDArray[Any], epsilon: float) -> NDArray[Any]:
+    """A tensor of the batch norm that adds ``bias`` alone: of one that was folded into its convolution.
+
+    Args:
+        kind: ``weight``, ``bias``, ``running_mean`` or ``running_var``.
+        bias: (C,), of the convolution.
+        epsilon: Of the batch norm.
+    """
+    if kind == "bias":
+        return bias
+    constants = {"weight": 1.0, "running_mean": 0.0, "running_var": 1.0 - epsilon}
+    return np.full(bias.shape, constants[kind], np.float32)
+
+
 def assemble(origin: Origin, shapes: Mapping[str, tuple[int, ...]], where: str) -> Tensors:
     """Fills a state dict.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class _Format:
         describe: What they are the weights of; None where shapes do not tell.
         describe_graph: The same, for files that hold a graph, whose constants say more than shapes.
         configuration: What stands in files beside, or in the file itself.
+        check: Sets a card beside what the tensors' names say besides.
     """
 
     read: Callable[[Path], Tensors]
@@ -50,6 +51,7 @@ class _Format:
     describe: Callable[[Shapes, Config, str], Description] | None = None
     configuration: Callable[[Path], Config] = lambda _: {}
     describe_graph: Callable[[Tensors, str], Description] | None = None
+    check: Callable[[Card, Collection[str], str], None] = lambda *_: None
 
 
 def _beside(path: Path) -> Config:
@@ -62,7 +64,7 @@ _FORMATS = {
     "tensorflowjs": _Format(read_tensorflowjs, TensorflowCheckpoint, describe_graph=describe_tensorflow),
     "frozen-graph": _Format(read_frozen_graph, TensorflowCheckpoint, describe_graph=describe_tensorflow),
     "torchvision": _Format(
-        read_state_dict, lambda raw, _, where: torchvision.torchvision_origin(raw, where), torchvision.describe
+        read_state_dict, torchvision.torchvision_origin, torchvision.describe, check=torchvision.check
     ),
     "timm": _Format(read_state_dict, lambda raw, _, where: timm.timm_origin(raw, where), timm.describe),
     "huggingface": _Format(
@@ -138,7 +140,7 @@ def describe_tensors(raw: Tensors, path: Path, format_name: str) -> Description:
 
 
 def check_card(card: Card, raw: Tensors, path: Path) -> None:
-    """Sets a card beside what the files of its checkpoint say, where they say something besides tensors.
+    """Sets a card beside what its checkpoint says of itself.
 
     Args:
         card: What is to be built.
@@ -152,6 +154,7 @@ def check_card(card: Card, raw: Tensors, path: Path) -> None:
     if form.describe is not None and (config := form.configuration(path)):
         shapes = {name: array.shape for name, array in raw.items()}
         require_agreement(card, form.describe(shapes, config, str(path)), str(path))
+    form.check(card, raw, str(path))
 
 
 def convert(

@@ -44,13 +44,16 @@ def read_state_dict(path: Path) -> Tensors:
         Arrays that may share the file's storage; bfloat16 is widened to float32.
 
     Raises:
-        CheckpointError: the file is damaged, is of another kind, or cannot be read without running code in it.
+        CheckpointError: the file is damaged, is of another kind, holds quantized tensors, or cannot be read without
+            running code in it.
     """
     import torch
 
     found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    state = _state_dict_in(found, path)
+    _refuse_quantized(state, path)
     tensors: dict[str, Tensor] = {}
-    for name, value in _state_dict_in(found, path).items():
+    for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{path} is not a torch state dict: {_quoted(name)} is no tensor; {_CONVERT}.")
         tensors[name] = value
@@ -155,6 +158,19 @@ def _state_dict_in(found: Any, path: Path) -> Mapping[Any, Any]:
     return found
 
 
+def _refuse_quantized(state: Mapping[Any, Any], path: Path) -> None:
+    """What ``torch.ao.quantization.convert`` made: quantized tensors, and a linear layer's packed in a tuple."""
+    import torch
+
+    for name, value in state.items():
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(part, torch.Tensor) and part.is_quantized for part in parts):
+            raise CheckpointError(
+                f"{path} is no float checkpoint: {_quoted(name)} is quantized, so its weights are already eight-bit; "
+                "give the float or QAT checkpoint it was made of."
+            )
+
+
 def _common_prefix(names: Collection[str]) -> str:
     """What wrappers put before every name, for example ``module.model.``."""
     prefix = ""
@@ -168,9 +184,8 @@ def _common_prefix(names: Collection[str]) -> str:
 def _array(tensor: Tensor, name: str, path: Path) -> NDArray[Any]:
     import torch
 
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        kind = "quantized" if tensor.is_quantized else "sparse"
-        raise CheckpointError(f"{path} is not a torch state dict of plain numbers: {name} is {kind}.")
+    if tensor.layout != torch.strided:
+        raise CheckpointError(f"{path} is not a torch state dict of plain numbers: {name} is sparse.")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise CheckpointError(f"{path} is not a torch state dict: {name} claims more numbers than the file holds.")
     if tensor.dtype == torch.bfloat16:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.errors import CheckpointError
-from mnv2deploy.weights.assembly import Tensors
+from mnv2deploy.weights.assembly import Tensors, identity_norm
 from mnv2deploy.weights.graphdef import parse_graph_def
 
 # The networks' tensors live in these scopes; what stands elsewhere (anchors, image resizing, decoding) is
@@ -174,12 +174,9 @@ class TensorflowCheckpoint:
 
     def _folded_norm(self, module: str, kind: str, offset_name: str, scale_name: str) -> NDArray[Any]:
         offset = self._take(offset_name)
-        if kind == "bias":
-            return offset
         if kind == "weight" and f"{offset_name.partition('/BatchNorm')[0]}/Conv2D/merged_input" not in self._raw:
             return self._take(scale_name)  # otherwise it is in the kernel
-        constants = {"weight": 1.0, "running_mean": 0.0, "running_var": 1.0 - self._epsilons[module]}
-        return np.full_like(offset, constants[kind])
+        return identity_norm(kind, offset, self._epsilons[module])
 
     def _take(self, *names: str) -> NDArray[Any]:
         for name in names:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec, InputSize
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
-from mnv2deploy.weights.assembly import Tensors
+from mnv2deploy.weights.assembly import Tensors, identity_norm
 from mnv2deploy.weights.configuration import Config
 from mnv2deploy.weights.description import Description, Shapes
 from mnv2deploy.weights.tflite_graph import LiteGraph, LiteLayer, read_graph
@@ -47,8 +47,8 @@ def read_tflite_graph(path: Path) -> Config:
 class TfliteCheckpoint:
     """A TensorFlow Lite model's tensors as an `Origin`.
 
-    A batch norm that was folded gets weight 1, mean 0 and variance 1 - epsilon, so that it adds its bias alone. A last
-    layer of one unit becomes two columns, 0 and its own: their softmax is its sigmoid.
+    A batch norm that was folded adds its bias alone. A last layer of one unit becomes two columns, 0 and its own: their
+    softmax is its sigmoid.
     """
 
     def __init__(self, raw: Tensors, epsilons: Mapping[str, float], where: str) -> None:
@@ -64,11 +64,7 @@ class TfliteCheckpoint:
         place = module.removesuffix(".conv").removesuffix(".bn")
         if not module.endswith(".bn"):
             return self._kernel(place, key) if kind == "weight" else self._columns(self._take(f"{place}/bias"))
-        bias = self._take(f"{place}/bias")
-        if kind == "bias":
-            return bias
-        constants = {"weight": 1.0, "running_mean": 0.0, "running_var": 1.0 - self._epsilons[module]}
-        return np.full_like(bias, constants[kind])
+        return identity_norm(kind, self._take(f"{place}/bias"), self._epsilons[module])
 
     def unused(self) -> list[str]:
         """See `Origin.unused`."""

@@ -1,19 +1,32 @@
-"""Reads torchvision's MobileNetV2 classifier: a torch state dict (torchvision/models/mobilenetv2.py)."""
+"""Reads torchvision's MobileNetV2 classifier: a torch state dict (torchvision/models/mobilenetv2.py).
+
+And that of its quantization package (torchvision/models/quantization/mobilenetv2.py) while its weights are floats.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
+from numpy.typing import NDArray
+
+from mnv2deploy.catalog.cards import Card
 from mnv2deploy.errors import CheckpointError
-from mnv2deploy.weights.assembly import Tensors
+from mnv2deploy.weights.assembly import Tensors, identity_norm
 from mnv2deploy.weights.configuration import Config
 from mnv2deploy.weights.description import Description, Shapes, describe_classifier
 from mnv2deploy.weights.state_dict import StateDict
+from mnv2deploy.weights.torchvision_quantization import Activation, activation_shown, without_observers
 
 
-def torchvision_origin(raw: Tensors, where: str) -> StateDict:
+def torchvision_origin(raw: Tensors, epsilons: Mapping[str, float], where: str) -> StateDict:
     """The checkpoint as an `Origin`."""
-    return StateDict(raw, torchvision_name, where)
+    weights = {name: raw[name] for name in without_observers(raw)}
+    name_of = naming(weights)
+    return _Folded(weights, epsilons, where) if name_of is folded_name else StateDict(weights, name_of, where)
 
 
 def describe(shapes: Shapes, config: Config, where: str) -> Description:
@@ -30,8 +43,35 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         CheckpointError: tensors are missing or too many, or there is no such width; named.
     """
     del config
-    network = describe_classifier(torchvision_name, shapes, where, padding="torch", batch_norm_eps=1e-5)
-    return Description(network=network)
+    weights = {name: shapes[name] for name in without_observers(shapes)}
+    network = describe_classifier(naming(weights), weights, where, padding="torch", batch_norm_eps=1e-5)
+    backbone = replace(network.backbone, activation=_activation(shapes) or "relu6")
+    return Description(network=replace(network, backbone=backbone))
+
+
+def check(card: Card, names: Collection[str], where: str) -> None:
+    """Sets a card's activation beside the checkpoint's.
+
+    Raises:
+        CheckpointError: the names show that it is another.
+    """
+    found, wanted = _activation(names), card.network.backbone.activation
+    if found not in (None, wanted):
+        raise CheckpointError(f"{where} has backbone.activation = {found}, but the card {card.name} says {wanted}.")
+
+
+def _activation(names: Collection[str]) -> Activation | None:
+    return activation_shown(names, is_fused=naming(names) is not torchvision_name)
+
+
+def naming(names: Collection[str]) -> Callable[[str], str]:
+    """Which of the functions below says what a checkpoint calls our tensors: the stem's batch norm tells."""
+    fusions: dict[str, Callable[[str], str]] = {
+        "features.0.0.bn.weight": prepared_name,
+        "features.0.0.1.weight": fused_name,
+        "features.0.0.0.bias": folded_name,
+    }
+    return next((fusions[name] for name in fusions if name in names), torchvision_name)
 
 
 def torchvision_name(key: str) -> str:
@@ -52,3 +92,46 @@ def torchvision_name(key: str) -> str:
     if key.startswith("classifier."):
         return key.replace("classifier.", "classifier.1.")
     raise CheckpointError(f"{key} has no counterpart in a torchvision checkpoint.")
+
+
+def folded_name(key: str) -> str:
+    """After ``fuse_model`` for evaluation, which folds a batch norm into its convolution's kernel and bias.
+
+    A batch norm's tensors are all made of the bias. Only convolutions with an activation are wrapped with it.
+    """
+    if key.startswith("classifier."):
+        return torchvision_name(key)
+    layer, part, _ = key.rsplit(".", 2)
+    inner = "" if layer.endswith(".project") else ".0"
+    return f"{_place(layer)}{inner}.{'weight' if part == 'conv' else 'bias'}"
+
+
+def _fused_name(key: str, *, conv: str, norm: str) -> str:
+    """The layer stands where its convolution stood, with convolution and batch norm in it."""
+    if key.startswith("classifier."):
+        return torchvision_name(key)
+    layer, part, kind = key.rsplit(".", 2)
+    return f"{_place(layer)}{conv if part == 'conv' else norm}.{kind}"
+
+
+# After ``fuse_model`` for training, and after ``prepare_qat``.
+fused_name = partial(_fused_name, conv=".0", norm=".1")
+prepared_name = partial(_fused_name, conv="", norm=".bn")
+
+
+def _place(layer: str) -> str:
+    return torchvision_name(f"{layer}.conv.weight").removesuffix(".weight")
+
+
+class _Folded(StateDict):
+    """Convolutions with a bias, and batch norms that add it."""
+
+    def __init__(self, raw: Tensors, epsilons: Mapping[str, float], where: str) -> None:
+        super().__init__(raw, folded_name, where)
+        self._epsilons = epsilons
+
+    def tensor(self, key: str) -> NDArray[Any]:
+        """See `Origin.tensor`."""
+        module, _, kind = key.rpartition(".")
+        array = super().tensor(key)
+        return identity_norm(kind, array, self._epsilons[module]) if module.endswith(".bn") else array

@@ -124,6 +124,11 @@ SHA = 'sha256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e430
             'padding = "tf"\ndilation_rule = "mm"',
             "backbone.dilation_rule should be one of tf, openmmlab",
         ),
+        (
+            'padding = "tf"',
+            'padding = "tf"\nactivation = "swish"',
+            "backbone.activation should be one of relu6, relu",
+        ),
         ("columns = 91", "columns = 91.0", "network.columns should be int, not 91.0"),
         ("columns = 91", "columns = 90", "label 'toothbrush' has no column in logits of 90"),
         ("column_offset = 0", "column_offset = -2", "label 'person' has no column"),

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from deterministic_weights import picture
 from origin_cases import CLASSES, load
 from safetensors.numpy import load_file, save_file
 
@@ -24,7 +26,9 @@ from mnv2deploy.weights.native import native_card, recorded_origin
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 CASES = {
-    (origin, case.name): case for origin in ("torchvision", "huggingface") for case in load(REFERENCE / f"{origin}.npz")
+    (origin, case.name): case
+    for origin in ("torchvision", "torchvision_quantization", "huggingface")
+    for case in load(REFERENCE / f"{origin}.npz")
 }
 
 
@@ -163,6 +167,23 @@ def test_what_was_recognised_is_said_before_anything_is_built(checkpoints, monke
 
 
 @pytest.mark.parametrize(
+    ("case", "network"), [("folded", "MobileNetV2 0.35, ReLU"), ("prepared", "MobileNetV2 0.75, ReLU")]
+)
+def test_a_network_on_its_way_to_eight_bits_answers_as_torchvisions(case, network, tmp_path, photos, capsys):
+    known = ("--labels", "numbers", "--size", "75x102", "--preprocessing", "torchvision")
+    torch.save(tensors("torchvision_quantization", case), tmp_path / "mine.pth")
+    files = ("-o", tmp_path / "mine.onnx", "--pictures", photos["rocket.jpg"])
+    run("--from", tmp_path / "mine.pth", *known, *files, "--json", "--quiet")
+    recognised = json.loads(capsys.readouterr().out)["recognised"]
+    assert {"what": "network", "value": network, "said_by": "their shapes"} in recognised
+    expected = CASES["torchvision_quantization", case].answers[75, 102]
+    found = np.concatenate(
+        [Session(tmp_path / "mine.onnx").run(one[None])[0] for one in picture(len(expected), 75, 102)]
+    )
+    assert np.abs(found - expected).max() <= 1e-4 * np.ptp(expected)
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ((), "Say what to export"),
@@ -215,11 +236,27 @@ def with_nan():
     return saved(state)
 
 
+def eight_bit():
+    """As ``torch.ao.quantization.convert`` names and makes the tensors of a fused torchvision network."""
+    with warnings.catch_warnings(action="ignore"):  # torch means to give these tensors up
+        weight = torch.quantize_per_channel(torch.ones(2, 3), torch.ones(2), torch.zeros(2), 0, torch.qint8)
+    packed = {"dtype": torch.qint8, "_packed_params": (weight, torch.zeros(2))}
+    return saved(
+        {f"classifier.1._packed_params.{name}": value for name, value in packed.items()}
+        | {"features.0.0.weight": weight, "features.0.0.bias": torch.zeros(2), "quant.scale": torch.ones(1)}
+    )
+
+
 BAD = {
     "truncated": ("bad.pth", lambda _: saved(tensors("torchvision", "w0.35"))[:-5000], "damaged"),
     "not a number": ("bad.pth", lambda _: with_nan(), r"features\.3\.conv\.0\.0\.weight holds values that are not fin"),
     "a bomb": ("bad.pth", lambda made: saved({"state_dict": {}, "x": Bomb(made)}), "without running code in it"),
     "an object": ("bad.pth", lambda _: saved(argparse.Namespace(a=1)), "not a torch state dict but one Namespace"),
+    "eight bits": (
+        "bad.pth",
+        lambda _: eight_bit(),
+        "already eight-bit; give the float or QAT checkpoint it was made of",
+    ),
     "some zip": ("bad.pth", lambda _: zipped(**{"photos/cat.jpg": b"meow"}), "or is damaged"),
     "empty": ("bad.pth", lambda _: b"", "or is damaged"),
     "huge header": ("bad.safetensors", lambda _: struct.pack("<Q", 1 << 62) + b"{}", "not a safetensors file"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnv2deploy.catalog.stages import make_divisible
-from mnv2deploy.networks.mobilenet_v2 import Conventions, ConvNorm, MobileNetV2, Padding, block_specs
+from mnv2deploy.networks.mobilenet_v2 import Activation, Conventions, ConvNorm, MobileNetV2, Padding, block_specs
 
 # Table 2 of the paper, one row a block: stage of the channel list, stride.
 BLOCKS = (
@@ -255,3 +255,11 @@ def test_paddings_differ_at_stride_two_on_an_even_side(side: int, are_equal: boo
         one, other = tf(x), torch_(x)
     assert one.shape == other.shape
     assert torch.equal(one, other) == are_equal
+
+
+@pytest.mark.parametrize("activation", [F.relu, F.relu6])
+def test_every_layer_but_the_linear_ones_has_the_conventions_activation(activation: Activation) -> None:
+    network = MobileNetV2(0.1, conventions=Conventions(activation=activation))
+    layers = {name: unit.activation for name, unit in network.named_modules() if isinstance(unit, ConvNorm)}
+    assert len(layers) == 52
+    assert all(found is (None if name.endswith("project") else activation) for name, found in layers.items())

@@ -26,22 +26,28 @@ class Case:
     """One network.
 
     `tensors` are its names and shapes in the order of the file; `config` the files beside, or in the file itself;
-    `answers` what it answers to `picture(BATCH, height, width)`.
+    `answers` what it answers to `picture(BATCH, height, width)`. Convolutions are multiplied by `gain`: where nothing
+    cuts activations off they would grow, and biases vanish beside them.
     """
 
     name: str
     tensors: dict[str, tuple[int, ...]]
     config: dict[str, Any] = field(default_factory=dict)
     answers: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)
+    gain: float = 1.0
 
     def weights(self, layout: str) -> dict[str, NDArray[np.float32]]:
         """Make the weights again."""
-        return {name: origin_weight(name, shape, layout) for name, shape in self.tensors.items()}
+        made = {name: origin_weight(name, shape, layout) for name, shape in self.tensors.items()}
+        return {name: array * np.float32(self.gain) if array.ndim == 4 else array for name, array in made.items()}
 
 
 def save(path: Path, runtime: dict[str, str], cases: list[Case]) -> None:
     """Write the cases of one framework."""
-    described = {case.name: {"tensors": case.tensors, "config": case.config} for case in cases}
+    described = {
+        case.name: {"tensors": case.tensors, "config": case.config} | ({"gain": case.gain} if case.gain != 1 else {})
+        for case in cases
+    }
     arrays = {f"{case.name}/{h}x{w}": answer for case in cases for (h, w), answer in case.answers.items()}
     meta = json.dumps({"runtime": runtime, "cases": described}, separators=(",", ":"))
     # As bytes: numpy's text takes four times as much, and compresses worse.
@@ -60,7 +66,7 @@ def load(path: Path) -> list[Case]:
             tensors = {tensor: tuple(shape) for tensor, shape in entry["tensors"].items()}
             keys = [key for key in stored.files if key.startswith(f"{name}/")]
             answers = {tuple(map(int, key.rpartition("/")[2].split("x"))): stored[key] for key in keys}
-            cases.append(Case(name, tensors, entry["config"], answers))
+            cases.append(Case(name, tensors, entry["config"], answers, entry.get("gain", 1.0)))
     return cases
 
 
@@ -75,14 +81,14 @@ def restart_with(requirements: list[str], bare: tuple[str, ...] = ()) -> None:
         raise SystemExit(subprocess.run([python, *sys.argv], check=False).returncode)
 
 
-def run_torch(model: Any, name: str, config: dict[str, Any] | None = None) -> Case:
+def run_torch(model: Any, name: str, config: dict[str, Any] | None = None, gain: float = 1.0) -> Case:
     """Fill a torch network by its own names, and ask it in float64, so that only the reader's rounding is left."""
     import torch
     from deterministic_weights import picture
 
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     shapes = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
-    case = Case(name, shapes, config or {})
+    case = Case(name, shapes, config or {}, gain=gain)
     filled = {key: torch.from_numpy(array) for key, array in case.weights("torch").items()}
     missing, unexpected = model.load_state_dict(filled, strict=False)
     assert not unexpected

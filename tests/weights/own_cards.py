@@ -28,6 +28,7 @@ def own_card(
         "output_stride": network.backbone.output_stride,
         "padding": json.dumps(network.backbone.padding),
         "batch_norm_eps": network.backbone.batch_norm_eps,
+        "activation": json.dumps(network.backbone.activation),
         "depth_multiplier": network.backbone.depth_multiplier,
         "stem_channels": network.backbone.stem_channels,
         "last_channels": network.backbone.last_channels,

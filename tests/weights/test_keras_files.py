@@ -111,6 +111,7 @@ def test_card_of_a_size_that_keras_would_pad_otherwise_is_refused(
 def test_card_that_contradicts_the_file_is_refused(tmp_path: Path) -> None:
     for case, changes, says in (
         ("own_top.h5", {"padding": '"torch"'}, "has padding = tf, but the card mine says torch"),
+        ("own_top.h5", {"activation": '"relu"'}, "has backbone.activation = relu6, but the card mine says relu"),
         ("own_top.h5", {"batch_norm_eps": "1e-5"}, "has batch_norm_eps = 0.001, but the card mine says 1e-05"),
         ("own_top.h5", {"output_stride": "16"}, "has output_stride = 32"),
     ):

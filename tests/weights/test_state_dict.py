@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -141,6 +142,37 @@ def test_pickle_that_needs_a_class_says_how_to_convert_it(tmp_path: Path) -> Non
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match=r"torch\.save\(model\.state_dict\(\), FILE\)"):
         read_state_dict(tmp_path / "model.pth")
+
+
+def eight_bit(per_channel: bool) -> torch.Tensor:
+    """A weight as ``torch.ao.quantization.convert`` leaves it, in the way of fbgemm or of qnnpack."""
+    with warnings.catch_warnings(action="ignore"):  # torch means to give these tensors up
+        if not per_channel:
+            return torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.qint8)
+        return torch.quantize_per_channel(torch.ones(2, 3), torch.ones(2), torch.zeros(2), 0, torch.qint8)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_eight_bits_are_refused_with_what_to_give_instead(tmp_path: Path, per_channel: bool, is_packed: bool) -> None:
+    """A linear layer's are packed with its bias, and are all that dynamic quantization makes."""
+    weight, path = eight_bit(per_channel), tmp_path / "model.pth"
+    name = "fc._packed_params._packed_params" if is_packed else "conv.weight"
+    layer = {"fc._packed_params.dtype": torch.qint8, name: (weight, torch.zeros(2)) if is_packed else weight}
+    torch.save({"state_dict": {**STATE, "fc.scale": torch.tensor(1.0), **layer}}, path)
+    with pytest.raises(CheckpointError) as caught:
+        read_state_dict(path)
+    assert str(caught.value) == (
+        f"{path} is no float checkpoint: {name!r} is quantized, so its weights are already eight-bit; "
+        "give the float or QAT checkpoint it was made of."
+    )
+    assert caught.value.exit_code == 4
+
+
+def test_eight_bits_beside_the_floats_do_not_matter(tmp_path: Path) -> None:
+    """What torchvision's train_quantization.py saves."""
+    torch.save({"model": STATE, "eval_model": {"a.weight": eight_bit(True)}, "epoch": 3}, tmp_path / "model.pth")
+    assert set(read_state_dict(tmp_path / "model.pth")) == set(STATE)
 
 
 def test_missing_file_is_refused_by_name(tmp_path: Path) -> None:
