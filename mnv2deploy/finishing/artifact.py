@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -68,7 +69,7 @@ def finish(
     loaded, contract = load_artifact(model)
     _check_request(model, contract, byte_input=byte_input, end_to_end=end_to_end)
     if score_threshold is not None:
-        contract = _with_threshold(model, contract, score_threshold, end_to_end=end_to_end)
+        contract = _with_threshold(contract, score_threshold, end_to_end=end_to_end)
     make_folder(output.parent)
     if byte_input:
         contract = take_bytes(loaded, contract)
@@ -79,10 +80,17 @@ def finish(
     helper.set_model_props(loaded, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(loaded, full_check=True)
     data = loaded.SerializeToString(deterministic=True)
-    # The graph and its contract must fit, and run: a picture without anything in it is enough to see.
-    open_pipeline(Session(data, name=str(output)))(np.zeros((contract.input.height, contract.input.width, 3), np.uint8))
+    _try(Session(data, name=str(output)))
     write_atomically(output, data)
     return Finished(output, hashlib.sha256(data).hexdigest(), len(data), contract)
+
+
+def _try(session: Session) -> None:
+    """The graph and its contract must fit, and run: pictures without anything in them are enough to see."""
+    pipeline: Any = open_pipeline(session)
+    graph_input = session.contract.input
+    tensor = np.zeros((session.fixed_batch or 1, *graph_input.shape), graph_input.dtype)
+    pipeline.decode(*(output[0] for output in session.run(tensor)), height=graph_input.height, width=graph_input.width)
 
 
 def _check_request(model: Path, contract: Contract, *, byte_input: bool, end_to_end: bool) -> None:
@@ -95,10 +103,12 @@ def _check_request(model: Path, contract: Contract, *, byte_input: bool, end_to_
         raise UsageError(f"{model} takes bytes already; leave out --input uint8.")
 
 
-def _with_threshold(model: Path, contract: Contract, score: float, *, end_to_end: bool) -> Contract:
+def _with_threshold(contract: Contract, score: float, *, end_to_end: bool) -> Contract:
     decoding = contract.decoding
     if not (end_to_end and isinstance(decoding, DetectionDecoding)):
-        raise UsageError(f"--score is of a detector's graph that decodes: {model} detects, and --end-to-end is given.")
+        raise UsageError(
+            f"--score {score:g} is for boxes decoded in the graph: give it with --end-to-end and a model to detect with."
+        )
     if not 0 <= score <= 1:
         raise UsageError(f"--score {score:g} is not between 0 and 1.")
     return dataclasses.replace(contract, decoding=dataclasses.replace(decoding, score_threshold=score))
