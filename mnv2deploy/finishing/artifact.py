@@ -107,7 +107,7 @@ def _with_threshold(contract: Contract, score: float, *, end_to_end: bool) -> Co
     decoding = contract.decoding
     if not (end_to_end and isinstance(decoding, DetectionDecoding)):
         raise UsageError(
-            f"--score {score:g} is for boxes decoded in the graph: give it with --end-to-end and a model to detect with."
+            f"--score {score:g} is for boxes decoded in the graph: it wants --end-to-end, and a model to detect with."
         )
     if not 0 <= score <= 1:
         raise UsageError(f"--score {score:g} is not between 0 and 1.")

@@ -36,8 +36,9 @@ def test_it_says_what_it_wrote(cli, here):
     done = cli("finish", "raw.onnx", "-o", "done.onnx", "--input", "uint8", "--end-to-end")
     assert (done.returncode, done.stderr) == (0, "")
     digest = hashlib.sha256((here / "done.onnx").read_bytes()).hexdigest()
-    first, _, *lines = done.stdout.splitlines()
+    first, _, header, *lines = done.stdout.splitlines()
     assert first == f"done.onnx  0.0 MB  sha256 {digest}"
+    assert header == "CONTRACT"
     shown = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in lines}
     assert shown["input"] == "images (N, 8, 8, 3) uint8, NHWC"
     assert shown["outputs"] == "scores (class_scores), class_ids (class_ids)"
@@ -94,7 +95,7 @@ def test_every_command_runs_a_finished_artifact(cli, here):
         assert cli("segment", "val/blue/1.png", "--model", model, "-o", model.partition(".")[0]).returncode == 0
     assert Path("masks/1.mask.png").read_bytes() == Path("done-masks/1.mask.png").read_bytes()
     raw, done = (json.loads(cli("evaluate", model, "val", "--json").stdout) for model in ("raw.onnx", "done-raw.onnx"))
-    assert done["models"][0]["metrics"]["top-1"] == raw["models"][0]["metrics"]["top-1"] == 1
+    assert done["models"][0]["metrics"]["top_1"] == raw["models"][0]["metrics"]["top_1"] == 1
     shown = cli("inspect", "done-masks.onnx").stdout
     assert "mask (mask)" in shown
     assert "in the graph: align corners False" in shown

@@ -199,7 +199,7 @@ def test_what_changes_nothing_is_refused(artifacts, made, tmp_path):
         (made["whole"].path, {"end_to_end": True}, "finished already"),
         (made["low"].path, {"byte_input": True}, "finished already"),
         (artifacts["mobilenet-v2"], {"end_to_end": True, "score_threshold": 0.1}, "a model to detect with"),
-        (artifacts["ssdlite-coco"], {"byte_input": True, "score_threshold": 0.1}, "give it with --end-to-end"),
+        (artifacts["ssdlite-coco"], {"byte_input": True, "score_threshold": 0.1}, "it wants --end-to-end"),
         (artifacts["ssdlite-coco"], {"end_to_end": True, "score_threshold": 1.1}, "not between 0 and 1"),
         (tmp_path / "none.onnx", {"end_to_end": True}, "no such file"),
     ):
