@@ -99,7 +99,9 @@ def test_every_command_runs_a_finished_artifact(cli, here):
     shown = cli("inspect", "done-masks.onnx").stdout
     assert "mask (mask)" in shown
     assert "in the graph: align corners False" in shown
-    timed = cli("bench", "done-raw.onnx", "raw.onnx", "--pipeline", "val/red/0.png", "--seconds", "0.1", "--json")
+    timed = cli(
+        "bench", "done-raw.onnx", "raw.onnx", "--pipeline", "--pictures", "val/red/0.png", "--seconds", "0.1", "--json"
+    )
     assert timed.returncode == 0, timed.stderr
 
 
