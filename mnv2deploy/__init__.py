@@ -54,7 +54,7 @@ def load(
         threads: For one inference; None takes every processor this process may use.
         provider: Execution provider in short: ``cpu``, ``cuda``, ``openvino``, ...
         options: Of the artifact's task. To detect: ``score``, ``iou``, ``max_detections`` and ``classes`` (names). To
-            classify: ``top``. What is left out is the artifact's own.
+            classify: ``top``. What is left out is the artifact's own; one whose graph decodes takes no looser one.
 
     Returns:
         A callable: a picture ((H, W, 3) uint8 RGB, or a path) in; a `DetectionResult`, `ClassificationResult` or

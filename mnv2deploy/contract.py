@@ -17,8 +17,10 @@ from mnv2deploy.decoding import (
     Decoding,
     DetectionDecoding,
     Label,
+    Meaning,
     Output,
     SegmentationDecoding,
+    is_finished,
 )
 from mnv2deploy.errors import ModelError
 from mnv2deploy.provenance import Provenance, Quantization
@@ -35,6 +37,7 @@ __all__ = [
     "DetectionDecoding",
     "Input",
     "Label",
+    "Meaning",
     "Output",
     "Preprocessing",
     "Provenance",
@@ -155,11 +158,17 @@ class Contract:
         check_resize(self.task, self.preprocessing, self.input.height, self.input.width)
         if self.input.dtype == "uint8":
             _check_bytes(self.preprocessing)
+        is_finished(self.task, self.outputs)
 
     @property
     def task(self) -> str:
         """``detect``, ``classify`` or ``segment``."""
         return self.decoding.task
+
+    @property
+    def finished(self) -> bool:
+        """Whether the graph decodes its answers itself; ``decoding`` then says what it was made to do."""
+        return is_finished(self.task, self.outputs)
 
     def to_json(self) -> str:
         """The text stored in the artifact: sorted keys, no spaces, the same bytes for the same contract."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mnv2deploy.structure import WRITTEN_WHERE_SET
+
+Meaning = Literal["class_logits", "box_encodings", "boxes", "class_scores", "class_ids", "counts", "mask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +17,39 @@ class Output:
 
     Attributes:
         name: Tensor name.
-        meaning: ``class_logits`` (N, columns), (N, anchors, columns) or, on a grid, (N, columns, h, w);
-            ``box_encodings`` (N, anchors, 4).
+        meaning: Of a network's own outputs: ``class_logits`` (N, columns), (N, anchors, columns) or, on a grid,
+            (N, columns, h, w); ``box_encodings`` (N, anchors, 4). Of a finished graph, which decodes them itself:
+            ``boxes`` (N, M, 4) float32 ``xyxy`` in fractions of the picture; ``class_scores`` (N, M) float32, 0..1,
+            falling; ``class_ids`` (N, M) int64, the data set's own; ``counts`` (N,) int64, how many of the M are
+            answers; ``mask`` (N, height, width) of class ids, as large as the input, uint8 or, beyond 255, int32.
     """
 
     name: str
-    meaning: Literal["class_logits", "box_encodings"]
+    meaning: Meaning
+
+
+# What a finished graph puts out for each task, in this order.
+FINISHED_OUTPUTS = {
+    "classify": ("class_scores", "class_ids"),
+    "detect": ("boxes", "class_scores", "class_ids", "counts"),
+    "segment": ("mask",),
+}
+_DECODED = {meaning for meanings in FINISHED_OUTPUTS.values() for meaning in meanings}
+
+
+def is_finished(task: str, outputs: Sequence[Output]) -> bool:
+    """Whether a graph answers by itself: its outputs are answers, not raw numbers that are still to be decoded.
+
+    Raises:
+        ValueError: they are neither, or another task's answers.
+    """
+    meanings = tuple(output.meaning for output in outputs)
+    if _DECODED.isdisjoint(meanings):
+        return False
+    if meanings != FINISHED_OUTPUTS[task]:
+        wanted = ", ".join(FINISHED_OUTPUTS[task])
+        raise ValueError(f"a finished graph to {task} with puts out {wanted}, not {', '.join(meanings)}")
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

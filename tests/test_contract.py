@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnv2deploy.catalog.cards import load_card
-from mnv2deploy.contract import VERSION, Contract, Provenance, parse_contract
+from mnv2deploy.contract import VERSION, Contract, Output, Provenance, parse_contract
 from mnv2deploy.errors import ModelError
 from mnv2deploy.export.artifact import describe
 
@@ -283,3 +283,46 @@ def test_damaged_text_is_always_a_model_error(name: str, position: int, replacem
         assert isinstance(parse_contract(text[:start] + replacement + text[start + length :], "model.onnx"), Contract)
     except ModelError as error:
         assert "model.onnx" in str(error)  # noqa: PT017 - both ends are right
+
+
+def finished(name: str, *meanings: str) -> Contract:
+    outputs = tuple(Output(name=f"out{place}", meaning=meaning) for place, meaning in enumerate(meanings))  # type: ignore[arg-type]
+    return dataclasses.replace(CONTRACTS[name], outputs=outputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "meanings"),
+    [
+        ("mobilenet-v2", ("class_scores", "class_ids")),
+        ("ssdlite-coco", ("boxes", "class_scores", "class_ids", "counts")),
+        ("deeplabv3-voc", ("mask",)),
+        ("bytes", ("mask",)),
+    ],
+)
+def test_contract_of_a_graph_that_decodes_says_so(name: str, meanings: tuple[str, ...]) -> None:
+    before = finished(name, *meanings)
+    assert (before.finished, CONTRACTS[name].finished) == (True, False)
+    after = parse_contract(before.to_json(), "model.onnx")
+    assert (after, after.finished) == (before, True)
+    # Where nothing decodes, a contract is what it was before there were such graphs.
+    keys = set(json.loads(before.to_json()))
+    assert keys == set(TREES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "meanings"),
+    [
+        ("mobilenet-v2", ("class_ids", "class_scores")),
+        ("mobilenet-v2", ("class_scores",)),
+        ("mobilenet-v2", ("mask",)),
+        ("mobilenet-v2", ("class_logits", "class_ids")),
+        ("ssdlite-coco", ("class_scores", "class_ids")),
+        ("ssdlite-coco", ("boxes", "class_scores", "class_ids", "counts", "box_encodings")),
+        ("deeplabv3-voc", ("mask", "class_logits")),
+        ("deeplabv3-voc", ("boxes", "class_scores", "class_ids", "counts")),
+    ],
+)
+def test_outputs_that_are_half_decoded_or_another_tasks_are_refused(name: str, meanings: tuple[str, ...]) -> None:
+    task = CONTRACTS[name].task
+    with pytest.raises(ValueError, match=f"a finished graph to {task} with puts out "):
+        finished(name, *meanings)

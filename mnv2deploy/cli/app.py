@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "Time models: percentiles, pictures a second, memory, load time.",
     "calib": "Make the pictures to calibrate quantization with, check and hash them.",
     "quantize": "Make an artifact eight-bit, and measure what that costs and gains.",
+    "finish": "Put normalization and decoding into an artifact's graph.",
     "sensitivity": "Say which layers lose most in eight bits.",
     "build": "Build recipes into checked releases, making only what changed.",
 }

@@ -33,13 +33,13 @@ def classify(
     """Say what pictures show."""
     from mnv2deploy.cli.artifact import find_artifact
     from mnv2deploy.cli.pictures import PictureRun
-    from mnv2deploy.runtime.classify import Classifier
+    from mnv2deploy.runtime.pipeline import open_classifier
     from mnv2deploy.runtime.session import Session
 
     run: PictureRun[ClassificationResult] = PictureRun(images, quiet=quiet, json=json)
     run.add_drawings(output, _draw)
     artifact = find_artifact(model, "classify", offline=offline, quiet=quiet)
-    classifier = Classifier(Session(artifact, threads=threads, provider=provider), top=top)
+    classifier = open_classifier(Session(artifact, threads=threads, provider=provider), top=top)
     run(classifier, to_json=_to_json, to_text=_to_text)
 
 

@@ -27,7 +27,7 @@ def contract_rows(contract: Contract, path: Path, size: int) -> list[Row]:
         ("input", _input(contract.input)),
         ("preprocessing", _in_words(contract.preprocessing)),
         ("outputs", ", ".join(f"{output.name} ({output.meaning})" for output in contract.outputs)),
-        ("decoding", _in_words(contract.decoding)),
+        ("decoding", ("in the graph: " if contract.finished else "") + _in_words(contract.decoding)),
         ("opset", f"{made.opset}, runs in onnxruntime {made.minimum_onnxruntime} and later"),
         *quantization_rows(made.quantization),
         ("made from", f"{made.model}, {made.source}, {made.licence}"),

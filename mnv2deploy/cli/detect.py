@@ -49,13 +49,13 @@ def detect(
     """Detect objects in pictures."""
     from mnv2deploy.cli.artifact import find_artifact
     from mnv2deploy.cli.pictures import PictureRun
-    from mnv2deploy.runtime.detect import Detector
+    from mnv2deploy.runtime.pipeline import open_detector
     from mnv2deploy.runtime.session import Session
 
     run: PictureRun[DetectionResult] = PictureRun(images, quiet=quiet, json=json)
     run.add_drawings(output, _draw)
     artifact = find_artifact(model, "detect", offline=offline, quiet=quiet)
-    detector = Detector(
+    detector = open_detector(
         Session(artifact, threads=threads, provider=provider),
         score=score,
         iou=iou,

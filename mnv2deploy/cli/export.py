@@ -103,7 +103,10 @@ def export(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Build a model's ONNX artifact and check it against torch."""
+    """Build a model's ONNX artifact and check it against torch.
+
+    'mnv2deploy finish' puts normalization and decoding into its graph.
+    """
     said = {
         "task": task,
         "head": head,

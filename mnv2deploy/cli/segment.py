@@ -52,7 +52,7 @@ def segment(
     from mnv2deploy.cli.artifact import find_artifact
     from mnv2deploy.cli.pictures import PictureRun
     from mnv2deploy.media.sinks import plan_masks, plan_overlays, save_mask
-    from mnv2deploy.runtime.segment import Segmenter
+    from mnv2deploy.runtime.pipeline import open_segmenter
     from mnv2deploy.runtime.session import Session
 
     if rle and not json:
@@ -61,7 +61,7 @@ def segment(
     masks = plan_masks(output, run.names)
     overlays = plan_overlays(output, run.names) if overlay else []
     artifact = find_artifact(model, "segment", offline=offline, quiet=quiet)
-    segmenter = Segmenter(Session(artifact, threads=threads, provider=provider))
+    segmenter = open_segmenter(Session(artifact, threads=threads, provider=provider))
     palette = _palette(segmenter.contract.labels)
     run.add_files("mask", "mask in", masks, lambda path, _, result: save_mask(path, result.mask, palette))
     if overlay:

@@ -21,7 +21,7 @@ def stretch_by_constant_scales(model: onnx.ModelProto) -> None:
     sides = {value.name: _sides(value) for value in (*inferred.value_info, *inferred.output)}
     for node in nodes:
         before, after = sides[node.input[0]], sides[node.output[0]]
-        scales = np.array([1, 1, *map(_scale, before, after)], np.float32)
+        scales = np.array([1, 1, *map(least_scale, before, after)], np.float32)
         name = f"{node.output[0]}/scales"
         graph.initializer.append(numpy_helper.from_array(scales, name))
         node.input[2:] = [name]
@@ -32,7 +32,7 @@ def _sides(value: onnx.ValueInfoProto) -> list[int]:
     return [side.dim_value for side in value.type.tensor_type.shape.dim][2:]
 
 
-def _scale(before: int, after: int) -> np.float32:
+def least_scale(before: int, after: int) -> np.float32:
     """The least scale whose product with ``before``, rounded down, is ``after``, however exactly it is computed."""
     scale = np.float32(after / before)
     return scale if float(scale) * before >= after else np.nextafter(scale, np.float32(np.inf))

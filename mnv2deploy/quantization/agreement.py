@@ -63,7 +63,8 @@ class AnswerComparison:
         pictures: How many both answered.
         agreement: Share of the answers that are the same, 0..1; see `agreement.agree`.
         interval: 95 % of it, had it been other pictures; None of too few.
-        sqnr: Of each output by its name, dB; infinite where they are equal.
+        sqnr: Of each output by its name, dB; infinite where they are equal. Empty where one of the graphs decodes: its
+            outputs are not those of the other.
         differing: Pictures that are not answered alike, the least alike first.
         failures: Pictures that could not be read.
     """
@@ -100,7 +101,8 @@ def compare_answers(
     sessions = (floats, quantized)
     pipelines = (open_pipeline(floats), open_pipeline(quantized))
     task = floats.contract.task
-    total = {output.name: Power() for output in floats.contract.outputs}
+    decodes = floats.contract.finished or quantized.contract.finished
+    total = {} if decodes else {output.name: Power() for output in floats.contract.outputs}
     compared: list[PictureComparison] = []
     failures: list[Failure] = []
     progress.start("Comparing answers", len(pictures))
@@ -139,17 +141,22 @@ def _compare_picture(
     except InputError as error:
         return Failure(str(path), str(error))
     raw = [session.run_picture(image)[0] for session in sessions]
-    powers = []
-    for one, other in zip(*raw, strict=True):
-        power = Power()
-        power.add(one, other)
-        powers.append(power)
+    powers = [] if any(session.contract.finished for session in sessions) else _powers(*raw)
     height, width = image.shape[:2]
     answers = [
         pipeline.decode(*outputs, height=height, width=width) for pipeline, outputs in zip(pipelines, raw, strict=True)
     ]
     same, of = agree(task, *answers)
     return powers, PictureComparison(picture=str(path), same=same, of=of)
+
+
+def _powers(one: Sequence[Any], other: Sequence[Any]) -> list[Power]:
+    """Of each output of the two."""
+    powers = []
+    for values, others in zip(one, other, strict=True):
+        powers.append(Power())
+        powers[-1].add(values, others)
+    return powers
 
 
 def agreement_interval(compared: Sequence[PictureComparison], task: str) -> Interval | None:

@@ -14,14 +14,15 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from mnv2deploy.contract import METADATA_KEY, Contract, Quantization, parse_contract
-from mnv2deploy.errors import ModelError, UsageError
+from mnv2deploy.contract import METADATA_KEY, Contract, Quantization
+from mnv2deploy.errors import UsageError
 from mnv2deploy.files import make_folder, write_atomically
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.quantization import equalization, qdq, qoperator
 from mnv2deploy.quantization.encodings import Encodings, quantized_tensors
 from mnv2deploy.quantization.graph import Graph, Step, read_graph
 from mnv2deploy.quantization.inputs import Inputs, byte_contract, evenly
+from mnv2deploy.quantization.loading import load_float
 from mnv2deploy.quantization.mixed_precision import count_values, layers_to_keep, shares_of_work, streams_to_keep
 from mnv2deploy.quantization.normalization import fold_normalization
 from mnv2deploy.quantization.observation import Extent, Histogram, measure_extents, measure_histograms
@@ -313,28 +314,6 @@ def describe(prepared: Prepared, model: Path, calibration: CalibrationRecord, op
     )
     provenance = dataclasses.replace(contract.provenance, tools=tuple(sorted(tools.items())), quantization=quantization)
     return dataclasses.replace(contract, provenance=provenance)
-
-
-def load_float(model: Path) -> tuple[onnx.ModelProto, Contract]:
-    """Reads an artifact.
-
-    Raises:
-        UsageError: there is no such file.
-        ModelError: not an artifact of this program, or one that is quantized already.
-    """
-    if not model.is_file():
-        raise UsageError(f"{model}: there is no such file; 'mnv2deploy export NAME' makes the artifact NAME.onnx.")
-    try:
-        loaded = onnx.load(model)
-    except Exception as error:  # protobuf's own exceptions have no common base
-        raise ModelError(f"{model} is not an ONNX model; make an artifact with 'mnv2deploy export'.") from error
-    text = next((entry.value for entry in loaded.metadata_props if entry.key == METADATA_KEY), None)
-    if text is None:
-        raise ModelError(f"{model} carries no mnv2deploy contract; make the artifact with 'mnv2deploy export'.")
-    contract = parse_contract(text, str(model))
-    if contract.provenance.quantization is not None:
-        raise ModelError(f"{model} is quantized already; quantize the float32 artifact it was made from.")
-    return loaded, contract
 
 
 def _chosen(graph: Graph, exclude: Sequence[str]) -> list[Step]:

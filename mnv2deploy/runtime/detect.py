@@ -46,8 +46,8 @@ class Detector:
         self.session = session
         self.contract = contract
         self._activation = decoding.activation
-        self._score = _in_unit_range("score", decoding.score_threshold if score is None else score)
-        self._iou = _in_unit_range("iou", decoding.iou_threshold if iou is None else iou)
+        self._score = in_unit_range("score", decoding.score_threshold if score is None else score)
+        self._iou = in_unit_range("iou", decoding.iou_threshold if iou is None else iou)
         self._max_detections = decoding.max_detections if max_detections is None else max_detections
         if self._max_detections < 1:
             raise UsageError(f"max_detections {self._max_detections}: at least 1 is needed.")
@@ -58,7 +58,7 @@ class Detector:
         sizes = [layer.grid[0] * layer.grid[1] * len(layer.sizes) for layer in decoding.anchors]
         self._map_of_anchor = np.repeat(np.arange(len(sizes)), sizes)
         self._labels = {label.column: label for label in contract.labels}
-        self._wanted = _wanted_columns(contract, classes)
+        self._wanted = wanted_columns(contract, classes)
 
     def __call__(self, picture: NDArray[np.uint8] | Path | str) -> DetectionResult:
         """Detects in one picture, given as `Session.run_picture` takes it."""
@@ -123,7 +123,7 @@ class Detector:
         return anchors, columns, scores
 
 
-def _wanted_columns(contract: Contract, classes: Collection[str]) -> list[int]:
+def wanted_columns(contract: Contract, classes: Collection[str]) -> list[int]:
     """The columns to answer: those with a label, and of them only the named ones where names are given."""
     if isinstance(classes, str):
         raise UsageError(f"classes is a list of names, not the one text {classes!r}.")
@@ -136,7 +136,8 @@ def _wanted_columns(contract: Contract, classes: Collection[str]) -> list[int]:
     return [column for column in columns.values() if not classes or column in wanted]
 
 
-def _in_unit_range(name: str, value: float) -> float:
+def in_unit_range(name: str, value: float) -> float:
+    """The value; raises UsageError where it does not lie between 0 and 1."""
     if not 0 <= value <= 1:
         raise UsageError(f"{name} {value:g} is not between 0 and 1.")
     return value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.contract import SegmentationDecoding
+from mnv2deploy.contract import Label, SegmentationDecoding
 from mnv2deploy.errors import ModelError
-from mnv2deploy.runtime.masks import Mask, Positions, axis_positions, upsample_argmax
+from mnv2deploy.runtime.masks import Positions, axis_positions, upsample_argmax
 from mnv2deploy.runtime.preprocessing import fitted_size
 from mnv2deploy.runtime.results import Segment, SegmentationResult
 from mnv2deploy.runtime.session import Session
@@ -64,17 +65,24 @@ class Segmenter:
             self._positions(logits.shape[1], graph.height, valid and valid[0], height),
             self._positions(logits.shape[2], graph.width, valid and valid[1], width),
         )
-        return SegmentationResult(width=width, height=height, mask=self._ids[winners], segments=self._segments(winners))
+        counts = np.bincount(winners.ravel(), minlength=len(self._labels)).tolist()
+        segments = rank_segments(self._labels, counts)
+        return SegmentationResult(width=width, height=height, mask=self._ids[winners], segments=segments)
 
     def _positions(self, grid: int, side: int, valid: int | None, target: int) -> Positions:
         return axis_positions(grid, side, align_corners=self._decoding.align_corners, valid=valid, target=target)
 
-    def _segments(self, winners: Mask) -> tuple[Segment, ...]:
-        counts = np.bincount(winners.ravel(), minlength=len(self._labels)).tolist()
-        present = [(label, count) for label, count in zip(self._labels, counts, strict=True) if count]
-        return tuple(
-            Segment(
-                label=label.name, class_id=label.class_id, pixels=count, share=count / winners.size, colour=label.colour
-            )
-            for label, count in sorted(present, key=lambda entry: -entry[1])
-        )
+
+def rank_segments(labels: Sequence[Label], counts: Sequence[int]) -> tuple[Segment, ...]:
+    """The classes that are present, the largest first.
+
+    Args:
+        labels: Of all classes.
+        counts: Pixels of each.
+    """
+    pixels = sum(counts)
+    present = [(label, count) for label, count in zip(labels, counts, strict=True) if count]
+    return tuple(
+        Segment(label=label.name, class_id=label.class_id, pixels=count, share=count / pixels, colour=label.colour)
+        for label, count in sorted(present, key=lambda entry: -entry[1])
+    )

@@ -15,10 +15,10 @@ from small_graphs import Builder
 from mnv2deploy.contract import METADATA_KEY, Contract, parse_contract
 from mnv2deploy.errors import ModelError, UsageError
 from mnv2deploy.quantization.augmentation import crop
+from mnv2deploy.quantization.loading import load_float
 from mnv2deploy.quantization.pipeline import (
     CalibrationRecord,
     Options,
-    load_float,
     prepare_quantization,
     quantize,
     round_weights,
