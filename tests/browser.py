@@ -31,8 +31,9 @@ class Page:
     """What a page came to.
 
     Attributes:
-        console: Everything on the console in order, as "level: text": the page's own messages of every level, uncaught
-            exceptions, dialogs, and the browser's complaints (blocked, deprecated, failed to load).
+        console: Everything on the console as "level: text": the page's own messages of every level, uncaught
+            exceptions, dialogs, and the browser's complaints (blocked, deprecated, failed to load). In order, except
+            that frames, workers and the browser itself report each on their own.
         requests: Address of everything the page asked for beside itself, other files too, each once.
         screenshot: The whole page as PNG.
         text: The text that is shown, as laid out.

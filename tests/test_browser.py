@@ -56,13 +56,18 @@ def test_everything_on_the_console_is_caught(open_html: Open) -> None:
         console.assert(false, "four");
         setTimeout(() => { throw new Error("five"); }, 50);
         setTimeout(() => Promise.reject(new RangeError("six")), 100);
-        setTimeout(() => alert("seven"), 150);
-        setTimeout(() => console.error("late"), 400);
     </script>""")
     assert [line.splitlines()[0] for line in page.console] == [
         *("log: one 1", "warning: two", "error: three", "assert: four"),
-        *("exception: Error: five", "exception: RangeError: six", "dialog: seven", "error: late"),
+        *("exception: Error: five", "exception: RangeError: six"),
     ]
+
+
+@network
+def test_a_dialog_is_caught_and_does_not_stop_the_page(open_html: Open) -> None:
+    page = open_html("<p><script>alert('sure?'); document.querySelector('p').append('went on')</script>")
+    assert page.console == ["dialog: sure?"]
+    assert page.text == "went on"
 
 
 @network
