@@ -99,6 +99,7 @@ class _Visit:
         self._requests: list[str] = []
         self._documents: list[tuple[str, str]] = []  # frame and loader
         self._at_rest: set[str] = set()
+        self._watched: set[str] = set()
         self._watch(session)
 
     def open(self, width: int, dark: bool) -> None:
@@ -139,6 +140,7 @@ class _Visit:
 
     def _watch(self, session: str) -> None:
         """Asks for what happens in a page, frame or worker, and lets it go on where it waits for that."""
+        self._watched.add(session)
         for method in ("Network.enable", "Runtime.enable", "Log.enable"):
             self._devtools.send(method, session)
         wait = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
@@ -146,6 +148,8 @@ class _Visit:
         self._devtools.send("Runtime.runIfWaitingForDebugger", session)
 
     def _note(self, event: Event) -> None:
+        if event.get("sessionId") not in self._watched:
+            return  # the last words of the page before
         happened = event.get("params", {})
         match event.get("method"):
             case "Runtime.consoleAPICalled":
@@ -171,8 +175,6 @@ class _Visit:
                 self._at_rest.add(happened["loaderId"])
             case "Target.attachedToTarget":
                 self._watch(happened["sessionId"])
-            case "Inspector.targetCrashed":
-                raise BrowserError(f"{self._address}: the page crashed")
 
 
 def _is_beside(one: dict[str, Any], context: dict[str, str], target: dict[str, str]) -> bool:

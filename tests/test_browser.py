@@ -215,6 +215,13 @@ def test_a_page_knows_nothing_of_the_one_before(open_html: Open) -> None:
 
 
 @network
+def test_a_page_gets_no_message_of_the_one_before(open_html: Open) -> None:
+    loud = "<script>setInterval(() => console.error('loud'), 5)</script>"
+    assert "error: loud" in open_html(loud).console
+    assert open_html("<p>quiet").console == []
+
+
+@network
 def test_a_file_that_is_missing_is_an_error(browser: Browser, tmp_path: Path) -> None:
     with pytest.raises(BrowserError, match="missing.html: net::ERR_FILE_NOT_FOUND"):
         browser.open_page(tmp_path / "missing.html")
