@@ -97,7 +97,7 @@ def coco_artifact(artifacts: dict[str, Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def browser(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless Chromium; a test that uses it is marked ``network``."""
+    """A headless Chromium (see chromium.py); tests that use it are marked ``network``: it may be fetched."""
     try:
         chromium = find_chromium()
     except NoChromiumError as reason:
