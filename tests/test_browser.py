@@ -109,7 +109,6 @@ def test_every_way_to_ask_for_something_is_caught(open_html: Open, tmp_path: Pat
             navigator.sendBeacon("https://a.test/beacon", "1");
             new WebSocket("wss://a.test/socket");
             new Worker("data:text/javascript,fetch('https://a.test/in-worker')");
-            open("https://a.test/window");
         </script>
     """)
     assert sorted(page.requests) == sorted(
@@ -118,9 +117,13 @@ def test_every_way_to_ask_for_something_is_caught(open_html: Open, tmp_path: Pat
             *("https://a.test/font.woff2", "http://a.test/picture.png", "https://a.test/frame"),
             *("https://a.test/in-frame.png", (tmp_path / "beside.js").as_uri(), "https://a.test/fetch"),
             *("http://localhost:8/", "https://a.test/beacon", "wss://a.test/socket", "https://a.test/in-worker"),
-            "https://a.test/window",
         ]
     )
+
+
+@network
+def test_a_window_a_page_opens_is_caught(open_html: Open) -> None:
+    assert open_html("<script>open('https://a.test/window')</script>").requests == ["https://a.test/window"]
 
 
 @network
