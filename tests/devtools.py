@@ -24,6 +24,7 @@ _OPTIONS = [
         "--disable-gpu",
         "--hide-scrollbars",
         "--no-first-run",
+        "--disable-popup-blocking",
         "--font-render-hinting=none",
     ),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
