@@ -1,4 +1,4 @@
-"""A model repository for NVIDIA's Triton Inference Server: a folder for each artifact, which Triton's ONNX Runtime runs.
+"""A model repository for NVIDIA's Triton Inference Server: a folder for each artifact, for Triton's ONNX Runtime.
 
 Written after Triton's "Model Configuration" and its model_config.proto; docs/triton.md says how to serve it.
 """
