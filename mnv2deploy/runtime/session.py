@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,21 @@ from mnv2deploy.runtime.processors import thread_count
 _SUFFIX = "ExecutionProvider"
 _TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}  # the contract's names and onnxruntime's
 D = TypeVar("D", DetectionDecoding, ClassificationDecoding, SegmentationDecoding)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTensor:
+    """An input or output, as the graph has it.
+
+    Attributes:
+        name: Of the tensor.
+        type: Onnxruntime's name of it, such as ``tensor(float)``.
+        shape: With None for each side the graph does not fix.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
 
 
 class Session:
@@ -87,6 +103,16 @@ class Session:
         name = self.contract.input.name
         shape = self._graph_input(name).shape
         return shape[0] if shape and isinstance(shape[0], int) else None
+
+    @property
+    def graph_inputs(self) -> tuple[GraphTensor, ...]:
+        """Of the graph, whatever the contract says."""
+        return tuple(map(_graph_tensor, self._session.get_inputs()))
+
+    @property
+    def graph_outputs(self) -> tuple[GraphTensor, ...]:
+        """Of the graph, whatever the contract says."""
+        return tuple(map(_graph_tensor, self._session.get_outputs()))
 
     def run(self, tensor: Tensor) -> list[NDArray[Any]]:
         """The outputs the contract lists, in its order, for inputs as `prepare` makes them, N at once."""
@@ -175,6 +201,10 @@ def _provider(short: str) -> str:
     raise MissingDependencyError(
         f"This onnxruntime has no provider {short!r}, only {names}; others come with other onnxruntime packages."
     )
+
+
+def _graph_tensor(entry: Any) -> GraphTensor:
+    return GraphTensor(entry.name, entry.type, tuple(side if isinstance(side, int) else None for side in entry.shape))
 
 
 def _shape(sides: Sequence[object]) -> str:
