@@ -29,6 +29,7 @@ COMMANDS = {
     "calib": "Make the pictures to calibrate quantization with, check and hash them.",
     "quantize": "Make an artifact eight-bit, and measure what that costs and gains.",
     "sensitivity": "Say which layers lose most in eight bits.",
+    "verify": "Check a downloaded release: hashes, contracts, answers.",
 }
 
 _SETTINGS: Any = {
