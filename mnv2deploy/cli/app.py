@@ -31,6 +31,7 @@ COMMANDS = {
     "finish": "Put normalization and decoding into an artifact's graph.",
     "sensitivity": "Say which layers lose most in eight bits.",
     "build": "Build recipes into checked releases, making only what changed.",
+    "verify": "Check a downloaded release: hashes, contracts, answers.",
 }
 
 _SETTINGS: Any = {
