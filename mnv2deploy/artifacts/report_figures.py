@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 # Stand-ins for the page's colours, which change with its light: each is drawn with and then replaced.
 _COLOURS = {"#000001": "ink", "#000002": "soft", "#000003": "line", "#000004": "float", "#000005": "int8"}
 _INK, _SOFT, _LINE, _FLOAT, _INT8 = _COLOURS
-# Inches.
-_SIZE = (4.4, 3.1)
-# What a label takes of the height of the axes, and how much apart in width labels are on lines of their own anyway.
-_LABEL_HEIGHT, _LABEL_WIDTH = 0.075, 0.5
+# Inches, and points: on a phone, where the figure is 330 pixels wide, letters are 10 pixels high.
+_SIZE, _LETTERS = (4.0, 2.9), 9
+# Shares of the axes: how high a line of a label is, how far apart labels are that cannot touch, and how near to each
+# other points are that have a label together.
+_LABEL_HEIGHT, _LABEL_WIDTH, _NEAR = 0.075, 0.5, 0.1
 _LONGEST_LABEL = 24
 
 
@@ -115,9 +116,10 @@ def _draw(points: Sequence[_Point], x_label: str, y_label: str) -> Figure:
         axes.vlines(point.x, *point.interval, color=colour, linewidth=1.4, alpha=0.55)
         axes.plot(point.x, point.y, "o" if point.quantized else "s", color=colour, markersize=8)
     _label(axes, points)
-    axes.set_xlabel(x_label, color=_SOFT)
-    axes.set_ylabel(y_label, color=_SOFT)
-    axes.tick_params(colors=_SOFT, length=0)
+    axes.set_xlabel(x_label, color=_SOFT, fontsize=_LETTERS)
+    axes.set_ylabel(y_label, color=_SOFT, fontsize=_LETTERS)
+    axes.tick_params(colors=_SOFT, length=0, labelsize=_LETTERS)
+    axes.locator_params(nbins=6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_LINE)
     axes.grid(color=_LINE, linewidth=0.8)
@@ -126,27 +128,52 @@ def _draw(points: Sequence[_Point], x_label: str, y_label: str) -> Figure:
 
 
 def _label(axes: Axes, points: Sequence[_Point]) -> None:
-    """Names the points, to the side where there is more room; names that would lie on each other are moved up."""
+    """Names the points, to the side where there is more room; those that lie on each other have one label together."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    placed: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda point: (point.y, point.x)):
-        x, y = (point.x - left) / (right - left), (point.y - bottom) / (top - bottom)
-        height = y
-        for other_x, other_height in sorted(placed, key=lambda place: place[1]):
-            if abs(other_x - x) < _LABEL_WIDTH and abs(other_height - height) < _LABEL_HEIGHT:
-                height = other_height + _LABEL_HEIGHT
-        placed.append((x, height))
-        name = point.name if len(point.name) <= _LONGEST_LABEL else point.name[: _LONGEST_LABEL - 1] + "…"
+    taken: list[tuple[float, float, float]] = []
+    for group in _groups(points, right - left, top - bottom):
+        centre = (sum(point.x for point in group) / len(group) - left) / (right - left)
+        half = _LABEL_HEIGHT * len(group) / 2
+        height = (sum(point.y for point in group) / len(group) - bottom) / (top - bottom)
+        for other_centre, low, high in sorted(taken, key=lambda place: place[1]):
+            if abs(other_centre - centre) < _LABEL_WIDTH and height - half < high and low < height + half:
+                height = high + half
+        taken.append((centre, height - half, height + half))
+        is_left = centre < 0.5
         axes.annotate(
-            name,
-            (point.x, bottom + height * (top - bottom)),
-            (9 if x < 0.5 else -9, 0),
+            "\n".join(_shortened(point.name) for point in group),
+            (group[-1].x if is_left else group[0].x, bottom + height * (top - bottom)),
+            (9 if is_left else -9, 0),
             textcoords="offset points",
-            ha="left" if x < 0.5 else "right",
+            ha="left" if is_left else "right",
             va="center",
             color=_INK,
+            fontsize=_LETTERS,
             parse_math=False,
         )
+
+
+def _groups(points: Sequence[_Point], width: float, height: float) -> list[list[_Point]]:
+    """Points whose labels would lie on each other, from the left; the lowest group first.
+
+    Args:
+        points: To be labelled.
+        width: Of the axes in units of x.
+        height: Of the axes in units of y.
+    """
+    groups: list[list[_Point]] = []
+    for point in sorted(points, key=lambda point: (point.x, point.y)):
+        for group in groups:
+            if abs(point.x - group[-1].x) < _NEAR * width and abs(point.y - group[-1].y) < _LABEL_HEIGHT * height:
+                group.append(point)
+                break
+        else:
+            groups.append([point])
+    return sorted(groups, key=lambda group: group[0].y)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
 
 
 def _inline(svg: str, prefix: str) -> str:

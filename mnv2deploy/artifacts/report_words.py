@@ -55,7 +55,7 @@ def count(value: int) -> str:
     """Of parameters or multiply-adds."""
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if value >= unit:
-            return f"{value / unit:.2f} {name}"
+            return f"{value / unit:.3g} {name}"
     return str(value)
 
 
@@ -125,8 +125,6 @@ def tiles(manifest: Manifest) -> tuple[Artifact, list[Tile]]:
 def smaller(artifact: Artifact, first: Artifact) -> str:
     """A file's size beside the first artifact's."""
     ratio = first.file.size / artifact.file.size
-    if artifact.name == first.name:
-        return "on disk"
     if ratio >= 1.005:
         return f"{ratio:.2f} times smaller"
     return f"{1 / ratio:.2f} times larger" if ratio <= 0.995 else "the same size"
