@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import Browser
 from byte_inputs import BytePair, make_pair
+from chromium import NoChromiumError, find_chromium
+from devtools import DevTools
 from filelock import FileLock
 
 from mnv2deploy.catalog.cards import card_names, load_card
@@ -89,6 +93,17 @@ def byte_artifacts(artifacts: dict[str, Path], tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def coco_artifact(artifacts: dict[str, Path]) -> Path:
     return artifacts["ssdlite-coco"]
+
+
+@pytest.fixture(scope="session")
+def browser(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; a test that uses it is marked ``network``."""
+    try:
+        chromium = find_chromium()
+    except NoChromiumError as reason:
+        pytest.skip(str(reason))
+    with DevTools(chromium, tmp_path_factory.mktemp("browser")) as devtools:
+        yield Browser(devtools)
 
 
 def run_cli(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
