@@ -64,13 +64,17 @@ def render_report(manifest: Manifest, samples: Sequence[Sample], recipe_text: st
                 (artifact, chart) for artifact in manifest.artifacts if (chart := layer_chart(artifact)) is not None
             ],
             samples=samples,
-            differing={
-                PurePath(name).name for one in manifest.artifacts if one.agreement for name in one.agreement.differing
-            },
+            marked=_answered_differently(manifest, samples),
             recipe_text=recipe_text,
             words=words,
         )
     )
+
+
+def _answered_differently(manifest: Manifest, samples: Sequence[Sample]) -> set[str]:
+    """Which of the sample pictures some artifact answers otherwise than the first; folders of names are left aside."""
+    differing = {PurePath(name).name for one in manifest.artifacts if one.agreement for name in one.agreement.differing}
+    return {sample.picture for sample in samples if PurePath(sample.picture).name in differing}
 
 
 def _environment() -> Environment:

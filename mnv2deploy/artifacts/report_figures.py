@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Stand-ins for the page's colours, which change with its light: each is drawn with and then replaced.
-_COLOURS = {"#000001": "ink", "#000002": "soft", "#000003": "line", "#000004": "float", "#000005": "int8"}
-_INK, _SOFT, _LINE, _FLOAT, _INT8 = _COLOURS
+_COLOURS = {
+    "#000001": "ink",
+    "#000002": "soft",
+    "#000003": "line",
+    "#000004": "float",
+    "#000005": "int8",
+    "#000006": "card",
+}
+_INK, _SOFT, _LINE, _FLOAT, _INT8, _CARD = _COLOURS
 # Inches, and points: on a phone, where the figure is 330 pixels wide, letters are 10 pixels high.
 _SIZE, _LETTERS = (4.0, 2.9), 9
 # Shares of the axes: how high a line of a label is, how far apart labels are that cannot touch, and how near to each
@@ -114,7 +121,7 @@ def _draw(points: Sequence[_Point], x_label: str, y_label: str) -> Figure:
     for point in points:
         colour = _INT8 if point.quantized else _FLOAT
         axes.vlines(point.x, *point.interval, color=colour, linewidth=1.4, alpha=0.55)
-        axes.plot(point.x, point.y, "o" if point.quantized else "s", color=colour, markersize=8)
+        axes.plot(point.x, point.y, "o" if point.quantized else "s", color=colour, markersize=9, markeredgecolor=_CARD)
     _label(axes, points)
     axes.set_xlabel(x_label, color=_SOFT, fontsize=_LETTERS)
     axes.set_ylabel(y_label, color=_SOFT, fontsize=_LETTERS)
@@ -186,4 +193,4 @@ def _inline(svg: str, prefix: str) -> str:
     svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
     svg = re.sub(r'xlink:href="#', f'href="#{prefix}-', svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
-    return re.sub("#00000[1-5]", lambda match: f"var(--{_COLOURS[match[0]]})", svg)
+    return re.sub("#00000[1-6]", lambda match: f"var(--{_COLOURS[match[0]]})", svg)
