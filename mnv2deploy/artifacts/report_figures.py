@@ -127,6 +127,7 @@ def _draw(points: Sequence[_Point], x_label: str, y_label: str) -> Figure:
     axes.set_ylabel(y_label, color=_SOFT, fontsize=_LETTERS)
     axes.tick_params(colors=_SOFT, length=0, labelsize=_LETTERS)
     axes.locator_params(nbins=6)
+    axes.set_yticks([tick for tick in axes.get_yticks() if low - room <= tick <= min(high + room, 100)])
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_LINE)
     axes.grid(color=_LINE, linewidth=0.8)

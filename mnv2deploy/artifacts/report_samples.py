@@ -148,6 +148,10 @@ def in_words(result: Result) -> str:
     elif isinstance(result, DetectionResult):
         said = [f"{one.label} {one.score:.2f}" for one in result.detections]
     else:
-        said = [f"{one.label} {one.share:.1%}" for one in result.segments if one.label != BACKGROUND]
+        said = [f"{one.label} {_percent(one.share)}" for one in result.segments if one.label != BACKGROUND]
     rest = len(said) - _MOST_WORDS
     return ", ".join(said[:_MOST_WORDS]) + (f" and {rest} more" if rest > 0 else "") or "nothing found"
+
+
+def _percent(share: float) -> str:
+    return "<0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"

@@ -119,9 +119,12 @@ def test_even_noise_stays_below_the_limit_and_calm_pictures_keep_their_quality()
         ),
         (
             SegmentationResult(
-                1, 1, np.zeros((1, 1), np.uint8), (Segment("background", 0, 9, 0.9), Segment("cat", 8, 1, 0.1))
+                1,
+                1,
+                np.zeros((1, 1), np.uint8),
+                (Segment("background", 0, 9, 0.9), Segment("cat", 8, 1, 0.0996), Segment("dog", 9, 1, 0.0004)),
             ),
-            "cat 10.0%",
+            "cat 10.0 %, dog <0.1 %",
         ),
     ],
 )
