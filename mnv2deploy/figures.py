@@ -53,13 +53,21 @@ def write_figure(draw: Callable[[], Figure], path: Path) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
+    write_atomically(path, render_svg(draw).encode() if path.suffix == ".svg" else _save(draw, path.suffix))
+
+
+def render_svg(draw: Callable[[], Figure]) -> str:
+    """The text of the SVG that `write_figure` writes."""
+    return _number_ids(_save(draw, ".svg").decode())
+
+
+def _save(draw: Callable[[], Figure], suffix: str) -> bytes:
     from matplotlib import style
 
     data = io.BytesIO()
     with style.context(_STYLE):
-        draw().savefig(data, format=path.suffix[1:], dpi=150, metadata=_METADATA[path.suffix])
-    content = data.getvalue()
-    write_atomically(path, _number_ids(content.decode()).encode() if path.suffix == ".svg" else content)
+        draw().savefig(data, format=suffix[1:], dpi=150, metadata=_METADATA[suffix])
+    return data.getvalue()
 
 
 def _number_ids(svg: str) -> str:
