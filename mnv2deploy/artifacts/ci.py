@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from mnv2deploy.artifacts.baseline_rows import HEADER
 from mnv2deploy.artifacts.build import Outcome
 from mnv2deploy.artifacts.manifest import Artifact
 from mnv2deploy.errors import UsageError
@@ -60,8 +61,8 @@ def _summarise(outcome: Outcome) -> Iterator[str]:
         yield ""
         yield "Against the baseline:"
         yield ""
-        yield _row(outcome.comparison.HEADER)
-        yield _row("---" for _ in outcome.comparison.HEADER)
+        yield _row(HEADER)
+        yield _row("---" for _ in HEADER)
         for cells in outcome.comparison.to_rows():
             yield _row(cells)
     yield ""
@@ -81,7 +82,7 @@ def _cells(artifact: Artifact) -> list[str]:
     ]
 
 
-def _row(cells: Iterator[str] | Sequence[str]) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
 
 

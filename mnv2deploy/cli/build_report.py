@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mnv2deploy.artifacts.baseline_rows import HEADER as DIFFERENCES
 from mnv2deploy.artifacts.build import Outcome
 from mnv2deploy.artifacts.manifest import Artifact
 from mnv2deploy.cli.table import format_table
@@ -22,7 +23,7 @@ def outcomes_report(outcomes: Sequence[Outcome]) -> str:
     ]
     parts = [format_table(_HEADER, rows, right=[2])] if rows else []
     parts += [
-        f"{outcome.name} against the baseline:\n{format_table(comparison.HEADER, comparison.to_rows())}"
+        f"{outcome.name} against the baseline:\n{format_table(DIFFERENCES, comparison.to_rows())}"
         for outcome in outcomes
         if (comparison := outcome.comparison) is not None
     ]
