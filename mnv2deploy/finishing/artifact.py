@@ -77,7 +77,6 @@ def finish(
     if end_to_end:
         contract = _decode(loaded, contract, str(model))
     contract = dataclasses.replace(contract, provenance=_provenance(contract))
-    del loaded.metadata_props[:]
     helper.set_model_props(loaded, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(loaded, full_check=True)
     data = loaded.SerializeToString(deterministic=True)
