@@ -67,6 +67,7 @@ def finish(
         ModelError: not an artifact of this program, or its contract does not fit its graph.
     """
     loaded, contract = load_artifact(model)
+    Session(model)  # refuses a contract that names what the graph has not
     _check_request(model, contract, byte_input=byte_input, end_to_end=end_to_end)
     if score_threshold is not None:
         contract = _with_threshold(contract, score_threshold, end_to_end=end_to_end)
@@ -76,16 +77,15 @@ def finish(
     if end_to_end:
         contract = _decode(loaded, contract, str(model))
     contract = dataclasses.replace(contract, provenance=_provenance(contract))
-    del loaded.metadata_props[:]
     helper.set_model_props(loaded, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(loaded, full_check=True)
     data = loaded.SerializeToString(deterministic=True)
-    _try(Session(data, name=str(output)))
+    _check_runs(Session(data, name=str(output)))
     write_atomically(output, data)
     return Finished(output, hashlib.sha256(data).hexdigest(), len(data), contract)
 
 
-def _try(session: Session) -> None:
+def _check_runs(session: Session) -> None:
     """The graph and its contract must fit, and run: pictures without anything in them are enough to see."""
     pipeline: Any = open_pipeline(session)
     graph_input = session.contract.input

@@ -50,26 +50,40 @@ def write_detection(
         scores = nodes("Where", nodes("And", smaller, larger), scores, np.float32(0))
     boxes = nodes("Concat", low, high, axis=2)
     kept = _suppressed(nodes, boxes, scores, decoding, limit)
-    best, places = nodes.pair("TopK", nodes("Reshape", kept, np.array([0, -1])), np.array([limit]), axis=1)
-    nodes("Identity", best, output="scores")
-    is_answer = nodes("Greater", best, np.float32(0))
-    counted = nodes("Cast", is_answer, to=TensorProto.INT64)
-    nodes("ReduceSum", counted, np.array([1]), keepdims=0, output="counts")
-    class_ids = np.array([label.class_id for label in labels])
-    found = nodes("Gather", class_ids, nodes("Mod", places, np.array(classes)))
-    nodes("Mul", found, counted, output="class_ids")
-    anchors = nodes("Unsqueeze", nodes("Div", places, np.array(classes)), np.array([2]))
-    chosen = nodes("GatherND", boxes, anchors, batch_dims=1)
-    if decoding.coder == "yxhw":
-        chosen = nodes("Gather", chosen, np.array([1, 0, 3, 2]), axis=2)
-    inside = _clipped(nodes, chosen)
-    nodes("Where", nodes("Unsqueeze", is_answer, np.array([2])), inside, np.float32(0), output="boxes")
+    _write_best(nodes, boxes, kept, [label.class_id for label in labels], limit, swapped=decoding.coder == "yxhw")
     return [
         Answer("boxes", "boxes", TensorProto.FLOAT, (limit, 4)),
         Answer("class_scores", "scores", TensorProto.FLOAT, (limit,)),
         Answer("class_ids", "class_ids", TensorProto.INT64, (limit,)),
         Answer("counts", "counts", TensorProto.INT64, ()),
     ]
+
+
+def _write_best(nodes: Nodes, boxes: str, kept: str, class_ids: list[int], limit: int, *, swapped: bool) -> None:
+    """Writes the outputs: of the boxes that are kept, those with a score, the ``limit`` best over all classes.
+
+    Args:
+        nodes: Written to.
+        boxes: (N, A, 4), corners in the coder's order.
+        kept: (N, A, classes), a score or 0.
+        class_ids: Of the classes.
+        limit: As many as that at most.
+        swapped: Whether a corner's y comes before its x.
+    """
+    classes = np.array(len(class_ids))
+    best, places = nodes.pair("TopK", nodes("Reshape", kept, np.array([0, -1])), np.array([limit]), axis=1)
+    nodes("Identity", best, output="scores")
+    is_answer = nodes("Greater", best, np.float32(0))
+    counted = nodes("Cast", is_answer, to=TensorProto.INT64)
+    nodes("ReduceSum", counted, np.array([1]), keepdims=0, output="counts")
+    found = nodes("Gather", np.array(class_ids), nodes("Mod", places, classes))
+    nodes("Mul", found, counted, output="class_ids")
+    anchors = nodes("Unsqueeze", nodes("Div", places, classes), np.array([2]))
+    chosen = nodes("GatherND", boxes, anchors, batch_dims=1)
+    if swapped:
+        chosen = nodes("Gather", chosen, np.array([1, 0, 3, 2]), axis=2)
+    inside = _clipped(nodes, chosen)
+    nodes("Where", nodes("Unsqueeze", is_answer, np.array([2])), inside, np.float32(0), output="boxes")
 
 
 def _scores(nodes: Nodes, logits: str, columns: int, decoding: DetectionDecoding, labels: Sequence[Label]) -> str:

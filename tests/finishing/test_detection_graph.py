@@ -135,3 +135,15 @@ def test_one_box_by_hand():
     assert ids == [2 * 3 + 1]
     assert scores == pytest.approx([0.8], abs=1e-6)
     assert boxes[0] == pytest.approx([0.3 - 0.15, 0.4 - 0.35, 0.3 + 0.15, 0.4 + 0.35], abs=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.001, 0.3, 0.9])
+def test_scores_over_the_threshold_are_answered_and_no_others(threshold):
+    logits = np.full((1, ANCHORS, COLUMNS), -200, np.float32)
+    sigmoid = [threshold * 1.001 + 1e-4, threshold * 0.999]
+    for anchor, score in zip((0, 24), sigmoid, strict=True):
+        logits[0, anchor, 1] = np.log(score / (1 - score))
+    decoding = dataclasses.replace(DECODING, score_threshold=threshold, iou_threshold=1.0)
+    ((ids, scores, _),), _ = both(decoding, range(COLUMNS), logits, np.zeros((1, ANCHORS, 4), np.float32))
+    assert ids == [1 * 3 + 1]
+    assert scores == pytest.approx(sigmoid[:1], rel=1e-4)

@@ -13,15 +13,14 @@ from onnx import TensorProto, helper
 from mnv2deploy.contract import Label
 from mnv2deploy.finishing.nodes import Answer, Nodes
 
-OPSET = 18
 
-
-def run(nodes: Nodes, answers: Sequence[Answer], inputs: Mapping[str, np.ndarray], opset: int = OPSET):
+def run(nodes: Nodes, answers: Sequence[Answer], inputs: Mapping[str, np.ndarray], opset: int = 18):
     """What the written nodes answer, in the order of ``answers``; their types and shapes have to be the promised."""
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *x.shape[1:]]) for name, x in inputs.items()]
     promised = [helper.make_tensor_value_info(one.name, one.type, ["N", *one.shape]) for one in answers]
     graph = helper.make_graph(nodes.nodes, "written", given, promised, nodes.constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8 if opset < 19 else 10)
+    opsets = [helper.make_opsetid("", opset)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))
     onnx.checker.check_model(model, full_check=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
