@@ -189,9 +189,11 @@ def _inline(svg: str, prefix: str) -> str:
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(?<=<svg)[^>]*?( viewBox="[^"]*")[^>]*', r'\1 aria-hidden="true"', svg, count=1)
-    used = set(re.findall(r'(?:url\(|href=")#([\w-]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda match: f' id="{prefix}-{match[1]}"' if match[1] in used else "", svg)
-    svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
-    svg = re.sub(r'xlink:href="#', f'href="#{prefix}-', svg)
+    for old, new in (
+        (' id="', f' id="{prefix}-'),
+        ("url(#", f"url(#{prefix}-"),
+        (' xlink:href="#', f' href="#{prefix}-'),
+    ):
+        svg = svg.replace(old, new)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
     return re.sub("#00000[1-6]", lambda match: f"var(--{_COLOURS[match[0]]})", svg)

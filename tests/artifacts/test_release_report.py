@@ -15,7 +15,7 @@ from mnv2deploy.artifacts.report import render_report
 from mnv2deploy.artifacts.report_samples import Sample
 from mnv2deploy.errors import MissingDependencyError
 
-BAD = "<script>alert(1)</script> \" ' & {{ 7 * 7 }} {% raw %} $x$"
+BAD = "$x$ <script>alert(1)</script> \" ' & {{ 7 * 7 }} {% raw %}"
 SAMPLES = [
     Sample("a </script>.jpg", (("fp32", b"\xff\xd8one", 'cat "big" 0.98'), ("int8", b"\xff\xd8two", "dog <b> 0.60"))),
     Sample("same.jpg", (("fp32", b"\xff\xd8three", "cat 0.98"), ("int8", b"\xff\xd8four", "cat 0.97"))),
@@ -118,7 +118,9 @@ def test_no_name_breaks_the_page():
         artifacts=(an_artifact(), artifact),
         files=(a_file(BAD),),
     )
-    page = read(manifest, [Sample(BAD, ((BAD, b"jpeg", BAD),))], BAD)
+    text = render_report(manifest, [Sample(BAD, ((BAD, b"jpeg", BAD),))], BAD)
+    page = _Page(text)
+    assert re.search(r"<text[^>]*>\$x\$ &lt;script", text)  # in the scatters, which are no templates
     assert page.all("script") == []
     assert page.text.count(BAD) >= 15
     assert f"1 of 2 checks failed: {BAD} of {BAD}." in page.text
@@ -260,9 +262,11 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-# Of everything that has text of its own: its colour, and the first background behind it that is not clear.
-COLOURS = """
-[...document.querySelectorAll("body *")]
+# The page's width with everything unfolded; and of all that has text of its own: its colour, the first background
+# behind it that is not clear, and what it is.
+LOOKS = """
+document.querySelectorAll("details").forEach(one => { one.open = true }),
+[document.scrollingElement.scrollWidth, [...document.querySelectorAll("body *")]
     .filter(one => [...one.childNodes].some(child => child.nodeType == Node.TEXT_NODE && child.data.trim()))
     .filter(one => one.checkVisibility() && one.tagName != "title")
     .map(one => {
@@ -271,7 +275,7 @@ COLOURS = """
         while (paper(behind) == "rgba(0, 0, 0, 0)" && behind.parentElement) behind = behind.parentElement;
         const style = getComputedStyle(one);
         return [one.ownerSVGElement ? style.fill : style.color, paper(behind), one.outerHTML.slice(0, 80)];
-    })
+    })]
 """
 
 
@@ -283,12 +287,13 @@ def test_in_a_browser_it_asks_for_nothing_fits_and_can_be_read(browser, tmp_path
     long = dataclasses.replace(a_quantized_artifact(), name="n" * 64, file=a_file("f" * 80 + ".onnx"))
     manifest = a_manifest(artifacts=(*a_manifest().artifacts, long))
     path.write_text(render_report(manifest, [], RECIPE + "x" * 500), encoding="utf-8")
-    page = browser.open_page(path, width=width, dark=dark, script=COLOURS)
+    page = browser.open_page(path, width=width, dark=dark, script=LOOKS)
     assert page.console == []
     assert page.requests == []
-    assert page.scroll_width <= width
-    assert len(page.result) > 100
-    for ink, paper, element in page.result:
+    unfolded, colours = page.result
+    assert max(page.scroll_width, unfolded) <= width
+    assert len(colours) > 100
+    for ink, paper, element in colours:
         low, high = sorted((luminance(ink), luminance(paper)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper, element)
         assert (luminance(ink) > luminance(paper)) == dark, element
