@@ -297,3 +297,48 @@ def test_in_a_browser_it_asks_for_nothing_fits_and_can_be_read(browser, tmp_path
         low, high = sorted((luminance(ink), luminance(paper)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper, element)
         assert (luminance(ink) > luminance(paper)) == dark, element
+
+
+# Pairs of texts of the figures that lie on each other, and texts that reach out of their figure.
+CLASHES = """
+[...document.querySelectorAll(".plots svg")].flatMap(svg => {
+    const outer = svg.getBoundingClientRect();
+    const boxes = [...svg.querySelectorAll("text")].map(one => [one.textContent, one.getBoundingClientRect()]);
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom;
+    const outside = boxes.filter(([, box]) => box.left < outer.left - 1 || box.right > outer.right + 1);
+    return [
+        ...boxes.flatMap(([said, box], index) =>
+            boxes.slice(index + 1).filter(([, other]) => meet(box, other)).map(([other]) => [said, other])),
+        ...outside.map(([said]) => [said, "out of the figure"]),
+    ];
+})
+"""
+
+
+@pytest.mark.network
+def test_labels_of_a_scatter_do_not_lie_on_each_other(browser, tmp_path):
+    def artifact(name, accuracy, milliseconds, size):
+        made = a_quantized_artifact() if name.startswith("int8") else an_artifact()
+        return dataclasses.replace(
+            made,
+            name=name,
+            file=a_file(f"{name}.onnx", size),
+            accuracy=dataclasses.replace(made.accuracy, value=accuracy),
+            speed=dataclasses.replace(made.speed, milliseconds=milliseconds),
+        )
+
+    manifest = a_manifest(
+        artifacts=(
+            artifact("fp32", 0.85, 8.0, 14_000_000),
+            artifact("uint8", 0.85, 7.9, 14_000_100),
+            artifact("end-to-end", 0.849, 8.3, 14_090_000),
+            artifact("int8", 0.848, 3.2, 3_600_000),
+            artifact("int8-end-to-end", 0.845, 3.4, 3_700_000),
+            artifact("int8-" + "n" * 59, 0.838, 3.1, 3_600_000),
+            artifact("half", 0.846, 6.2, 7_100_000),
+        )
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render_report(manifest, [], RECIPE), encoding="utf-8")
+    assert browser.open_page(path, width=PHONE, script=CLASHES).result == []
+    assert browser.open_page(path, script=CLASHES).result == []
