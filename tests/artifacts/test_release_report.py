@@ -98,6 +98,16 @@ def test_the_manifest_is_on_the_page(page):
     assert digests.count(DIGEST) >= len(("weights", "recipe", "calibration", "files")) + 5
 
 
+def test_the_large_numbers_are_of_the_quantized_artifact_beside_the_first(text):
+    assert re.findall(r"<dt>(.*?)</dt><dd><b>(.*?)</b>(.*?)</dd></div>", text) == [
+        ("Size", "3.6 MB", "3.89 times smaller"),
+        ("Time of a picture", "3.20 ms", "2.50 times as fast"),
+        ("top-1", "84.8 %", "0.2 points less"),
+        ("Agrees with fp32", "95.0 %", "pictures with the same first class"),
+        ("Runs in", "≥ 1.15", "onnxruntime, opset 18"),
+    ]
+
+
 def test_no_name_breaks_the_page():
     artifact = a_quantized_artifact(
         file=a_file(BAD),
@@ -159,7 +169,7 @@ def test_figures_take_the_colours_of_the_page(text):
     for figure in figures:
         assert "#000" not in figure
         assert re.findall(r"(?:fill|stroke): #\w+", figure) == []
-    assert "var(--ink)" in figures[0]
+    assert set(re.findall(r"var\(--(\w+)\)", figures[0])) == {"ink", "soft", "line", "float", "int8", "card"}
     assert all(name in figures[1] for name in (">fp32<", ">int8<"))
 
 
@@ -299,16 +309,19 @@ def test_in_a_browser_it_asks_for_nothing_fits_and_can_be_read(browser, tmp_path
         assert (luminance(ink) > luminance(paper)) == dark, element
 
 
-# Pairs of texts of the figures that lie on each other, and texts that reach out of their figure.
+# Texts of the figures that lie on another or on a mark, and those that reach out of their figure.
 CLASHES = """
 [...document.querySelectorAll(".plots svg")].flatMap(svg => {
     const outer = svg.getBoundingClientRect();
     const boxes = [...svg.querySelectorAll("text")].map(one => [one.textContent, one.getBoundingClientRect()]);
     const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom;
+    const marks = [...svg.querySelectorAll("use")].map(one => ["a mark", one.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 4 && box.height > 4);
     const outside = boxes.filter(([, box]) => box.left < outer.left - 1 || box.right > outer.right + 1);
     return [
-        ...boxes.flatMap(([said, box], index) =>
-            boxes.slice(index + 1).filter(([, other]) => meet(box, other)).map(([other]) => [said, other])),
+        ...boxes.flatMap(([said, box], index) => [...boxes.slice(index + 1), ...marks]
+            .filter(([, other]) => meet(box, other)).map(([other]) => [said, other])),
+        ...(marks.length < 3 ? ["no marks"] : []),
         ...outside.map(([said]) => [said, "out of the figure"]),
     ];
 })
