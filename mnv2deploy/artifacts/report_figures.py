@@ -28,9 +28,9 @@ _COLOURS = {
 _INK, _SOFT, _LINE, _FLOAT, _INT8, _CARD = _COLOURS
 # Inches, and points: on a phone, where the figure is 330 pixels wide, letters are 10 pixels high.
 _SIZE, _LETTERS = (4.0, 2.9), 9
-# Shares of the axes: how high a line of a label is, how far apart labels are that cannot touch, and how near to each
+# Shares of the axes: how high a line of a label is, how wide a letter and the gap to its mark; and how near to each
 # other points are that have a label together.
-_LABEL_HEIGHT, _LABEL_WIDTH, _NEAR = 0.075, 0.5, 0.1
+_LABEL_HEIGHT, _LETTER_WIDTH, _LABEL_GAP, _NEAR = 0.075, 0.026, 0.04, 0.1
 _LONGEST_LABEL = 24
 
 
@@ -138,19 +138,23 @@ def _draw(points: Sequence[_Point], x_label: str, y_label: str) -> Figure:
 def _label(axes: Axes, points: Sequence[_Point]) -> None:
     """Names the points, to the side where there is more room; those that lie on each other have one label together."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    taken: list[tuple[float, float, float]] = []
+    taken: list[tuple[float, float, float, float]] = []
     for group in _groups(points, right - left, top - bottom):
-        centre = (sum(point.x for point in group) / len(group) - left) / (right - left)
-        half = _LABEL_HEIGHT * len(group) / 2
+        names = [_shortened(point.name) for point in group]
+        is_left = group[0].x + group[-1].x < left + right
+        beside = group[-1].x if is_left else group[0].x
+        start = (beside - left) / (right - left)
+        width = _LABEL_GAP + _LETTER_WIDTH * max(map(len, names))
+        span = (start, start + width) if is_left else (start - width, start)
         height = (sum(point.y for point in group) / len(group) - bottom) / (top - bottom)
-        for other_centre, low, high in sorted(taken, key=lambda place: place[1]):
-            if abs(other_centre - centre) < _LABEL_WIDTH and height - half < high and low < height + half:
+        half = _LABEL_HEIGHT * len(group) / 2
+        for other_start, other_end, low, high in sorted(taken, key=lambda place: place[2]):
+            if span[0] < other_end and other_start < span[1] and height - half < high and low < height + half:
                 height = high + half
-        taken.append((centre, height - half, height + half))
-        is_left = centre < 0.5
+        taken.append((*span, height - half, height + half))
         axes.annotate(
-            "\n".join(_shortened(point.name) for point in group),
-            (group[-1].x if is_left else group[0].x, bottom + height * (top - bottom)),
+            "\n".join(names),
+            (beside, bottom + height * (top - bottom)),
             (9 if is_left else -9, 0),
             textcoords="offset points",
             ha="left" if is_left else "right",
@@ -189,9 +193,11 @@ def _inline(svg: str, prefix: str) -> str:
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(?<=<svg)[^>]*?( viewBox="[^"]*")[^>]*', r'\1 aria-hidden="true"', svg, count=1)
-    used = set(re.findall(r'(?:url\(|href=")#([\w-]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda match: f' id="{prefix}-{match[1]}"' if match[1] in used else "", svg)
-    svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
-    svg = re.sub(r'xlink:href="#', f'href="#{prefix}-', svg)
+    for old, new in (
+        (' id="', f' id="{prefix}-'),
+        ("url(#", f"url(#{prefix}-"),
+        (' xlink:href="#', f' href="#{prefix}-'),
+    ):
+        svg = svg.replace(old, new)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
     return re.sub("#00000[1-6]", lambda match: f"var(--{_COLOURS[match[0]]})", svg)

@@ -59,6 +59,11 @@ def count(value: int) -> str:
     return str(value)
 
 
+def pictures(number: int) -> str:
+    """How many."""
+    return "1 picture" if number == 1 else f"{number} pictures"
+
+
 def number(value: float) -> str:
     """To six digits."""
     return f"{value:.6g}"

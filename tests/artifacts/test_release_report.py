@@ -15,7 +15,7 @@ from mnv2deploy.artifacts.report import render_report
 from mnv2deploy.artifacts.report_samples import Sample
 from mnv2deploy.errors import MissingDependencyError
 
-BAD = "<script>alert(1)</script> \" ' & {{ 7 * 7 }} {% raw %} $x$"
+BAD = "$x$ <script>alert(1)</script> \" ' & {{ 7 * 7 }} {% raw %}"
 SAMPLES = [
     Sample("a </script>.jpg", (("fp32", b"\xff\xd8one", 'cat "big" 0.98'), ("int8", b"\xff\xd8two", "dog <b> 0.60"))),
     Sample("same.jpg", (("fp32", b"\xff\xd8three", "cat 0.98"), ("int8", b"\xff\xd8four", "cat 0.97"))),
@@ -98,6 +98,16 @@ def test_the_manifest_is_on_the_page(page):
     assert digests.count(DIGEST) >= len(("weights", "recipe", "calibration", "files")) + 5
 
 
+def test_the_large_numbers_are_of_the_quantized_artifact_beside_the_first(text):
+    assert re.findall(r"<dt>(.*?)</dt><dd><b>(.*?)</b>(.*?)</dd></div>", text) == [
+        ("Size", "3.6 MB", "3.89 times smaller"),
+        ("Time of a picture", "3.20 ms", "2.50 times as fast"),
+        ("top-1", "84.8 %", "0.2 points less"),
+        ("Agrees with fp32", "95.0 %", "pictures with the same first class"),
+        ("Runs in", "≥ 1.15", "onnxruntime, opset 18"),
+    ]
+
+
 def test_no_name_breaks_the_page():
     artifact = a_quantized_artifact(
         file=a_file(BAD),
@@ -118,7 +128,9 @@ def test_no_name_breaks_the_page():
         artifacts=(an_artifact(), artifact),
         files=(a_file(BAD),),
     )
-    page = read(manifest, [Sample(BAD, ((BAD, b"jpeg", BAD),))], BAD)
+    text = render_report(manifest, [Sample(BAD, ((BAD, b"jpeg", BAD),))], BAD)
+    page = _Page(text)
+    assert re.search(r"<text[^>]*>\$x\$ &lt;script", text)  # in the scatters, which are no templates
     assert page.all("script") == []
     assert page.text.count(BAD) >= 15
     assert f"1 of 2 checks failed: {BAD} of {BAD}." in page.text
@@ -157,7 +169,7 @@ def test_figures_take_the_colours_of_the_page(text):
     for figure in figures:
         assert "#000" not in figure
         assert re.findall(r"(?:fill|stroke): #\w+", figure) == []
-    assert "var(--ink)" in figures[0]
+    assert set(re.findall(r"var\(--(\w+)\)", figures[0])) == {"ink", "soft", "line", "float", "int8", "card"}
     assert all(name in figures[1] for name in (">fp32<", ">int8<"))
 
 
@@ -260,9 +272,11 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-# Of everything that has text of its own: its colour, and the first background behind it that is not clear.
-COLOURS = """
-[...document.querySelectorAll("body *")]
+# The page's width with everything unfolded; and of all that has text of its own: its colour, the first background
+# behind it that is not clear, and what it is.
+LOOKS = """
+document.querySelectorAll("details").forEach(one => { one.open = true }),
+[document.scrollingElement.scrollWidth, [...document.querySelectorAll("body *")]
     .filter(one => [...one.childNodes].some(child => child.nodeType == Node.TEXT_NODE && child.data.trim()))
     .filter(one => one.checkVisibility() && one.tagName != "title")
     .map(one => {
@@ -271,7 +285,7 @@ COLOURS = """
         while (paper(behind) == "rgba(0, 0, 0, 0)" && behind.parentElement) behind = behind.parentElement;
         const style = getComputedStyle(one);
         return [one.ownerSVGElement ? style.fill : style.color, paper(behind), one.outerHTML.slice(0, 80)];
-    })
+    })]
 """
 
 
@@ -283,12 +297,61 @@ def test_in_a_browser_it_asks_for_nothing_fits_and_can_be_read(browser, tmp_path
     long = dataclasses.replace(a_quantized_artifact(), name="n" * 64, file=a_file("f" * 80 + ".onnx"))
     manifest = a_manifest(artifacts=(*a_manifest().artifacts, long))
     path.write_text(render_report(manifest, [], RECIPE + "x" * 500), encoding="utf-8")
-    page = browser.open_page(path, width=width, dark=dark, script=COLOURS)
+    page = browser.open_page(path, width=width, dark=dark, script=LOOKS)
     assert page.console == []
     assert page.requests == []
-    assert page.scroll_width <= width
-    assert len(page.result) > 100
-    for ink, paper, element in page.result:
+    unfolded, colours = page.result
+    assert max(page.scroll_width, unfolded) <= width
+    assert len(colours) > 100
+    for ink, paper, element in colours:
         low, high = sorted((luminance(ink), luminance(paper)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper, element)
         assert (luminance(ink) > luminance(paper)) == dark, element
+
+
+# Texts of the figures that lie on another or on a mark, and those that reach out of their figure.
+CLASHES = """
+[...document.querySelectorAll(".plots svg")].flatMap(svg => {
+    const outer = svg.getBoundingClientRect();
+    const boxes = [...svg.querySelectorAll("text")].map(one => [one.textContent, one.getBoundingClientRect()]);
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom;
+    const marks = [...svg.querySelectorAll("use")].map(one => ["a mark", one.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 4 && box.height > 4);
+    const outside = boxes.filter(([, box]) => box.left < outer.left - 1 || box.right > outer.right + 1);
+    return [
+        ...boxes.flatMap(([said, box], index) => [...boxes.slice(index + 1), ...marks]
+            .filter(([, other]) => meet(box, other)).map(([other]) => [said, other])),
+        ...(marks.length < 3 ? ["no marks"] : []),
+        ...outside.map(([said]) => [said, "out of the figure"]),
+    ];
+})
+"""
+
+
+@pytest.mark.network
+def test_labels_of_a_scatter_do_not_lie_on_each_other(browser, tmp_path):
+    def artifact(name, accuracy, milliseconds, size):
+        made = a_quantized_artifact() if name.startswith("int8") else an_artifact()
+        return dataclasses.replace(
+            made,
+            name=name,
+            file=a_file(f"{name}.onnx", size),
+            accuracy=dataclasses.replace(made.accuracy, value=accuracy),
+            speed=dataclasses.replace(made.speed, milliseconds=milliseconds),
+        )
+
+    manifest = a_manifest(
+        artifacts=(
+            artifact("fp32", 0.85, 8.0, 14_000_000),
+            artifact("uint8", 0.85, 7.9, 14_000_100),
+            artifact("end-to-end", 0.849, 8.3, 14_090_000),
+            artifact("int8", 0.848, 3.2, 3_600_000),
+            artifact("int8-end-to-end", 0.845, 3.4, 3_700_000),
+            artifact("int8-" + "n" * 59, 0.838, 3.1, 3_600_000),
+            artifact("half", 0.846, 6.2, 7_100_000),
+        )
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render_report(manifest, [], RECIPE), encoding="utf-8")
+    assert browser.open_page(path, width=PHONE, script=CLASHES).result == []
+    assert browser.open_page(path, script=CLASHES).result == []

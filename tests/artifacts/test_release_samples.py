@@ -82,6 +82,7 @@ def test_a_box_is_drawn_where_the_object_is_in_the_small_copy():
     rows, columns = np.nonzero(drawn[:, :, :].max(axis=2))
     plate = 20  # its label stands on it
     assert 60 - plate <= rows.min() <= 60
+    assert (drawn[60, 125:355].max(axis=1) > 0).all()  # its upper edge
     assert rows.max() == pytest.approx(180, abs=1)
     assert (columns.min(), columns.max()) == pytest.approx((120, 360), abs=1)
 
