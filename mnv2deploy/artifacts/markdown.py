@@ -33,7 +33,7 @@ def as_yaml(text: str) -> str:
 def _yaml_character(character: str) -> str:
     if character in '"\\':
         return f"\\{character}"
-    if character.isprintable() and character != "\ufeff":
+    if character.isprintable():
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -151,6 +151,12 @@ def test_an_artifact_depends_on_its_own_tools_alone():
     assert component(document, "pkg:pypi/some-tool@2")["name"] == "Some_Tool"
 
 
+def test_a_tool_of_the_release_alone_is_listed():
+    document = read(a_manifest(tools=(("another", "3.0"),)))
+    assert component(document, "pkg:pypi/another@3.0")["type"] == "library"
+    assert component(document, "pkg:pypi/onnx@1.23.2")  # the artifacts'
+
+
 def test_weights_have_their_source_and_a_hash_a_file():
     document = read(a_manifest(weights=weights(files=(("a.bin", DIGEST), ("b.bin", "f" * 64)))))
     found = component(document, "weights")
