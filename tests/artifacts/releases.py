@@ -57,7 +57,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def write_sums(folder: Path) -> None:
     """What ``sha256sum`` prints of all files but the sums."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files]
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files
+    ]
     (folder / SUMS).write_text("\n".join(lines) + "\n")
 
 
