@@ -136,12 +136,14 @@ class _Measured:
     Attributes:
         what: The metric, or ``agreement``.
         value: 0..1.
-        key: Two values of the same key were measured alike.
+        counted: How: two values that were counted otherwise are not compared.
+        pictures: Sha256 of the set.
     """
 
     what: str
     value: float
-    key: tuple[str, ...]
+    counted: str
+    pictures: str
 
 
 def _measured(old: Artifact, new: Artifact) -> tuple[_Measured | None, _Measured | None]:
@@ -157,13 +159,14 @@ def _measured(old: Artifact, new: Artifact) -> tuple[_Measured | None, _Measured
 def _accuracy(artifact: Artifact) -> _Measured | None:
     if (held := artifact.accuracy) is None:
         return None
-    return _Measured(what=held.metric, value=held.value, key=(held.metric, held.dataset.sha256))
+    return _Measured(what=held.metric, value=held.value, counted=held.metric, pictures=held.dataset.sha256)
 
 
 def _agreement(artifact: Artifact) -> _Measured | None:
     if (held := artifact.agreement) is None:
         return None
-    return _Measured(what="agreement", value=held.share, key=(held.of, held.against, held.pictures.sha256))
+    counted = f"{held.of}, against {held.against}"
+    return _Measured(what="agreement", value=held.share, counted=counted, pictures=held.pictures.sha256)
 
 
 def _why_not(one: _Measured | None, other: _Measured | None) -> str:
@@ -172,9 +175,9 @@ def _why_not(one: _Measured | None, other: _Measured | None) -> str:
         return "not measured before"
     if other is None:
         return "not measured any more"
-    if one.what != other.what:
-        return f"measured as {other.what} now"
-    return "" if one.key == other.key else "measured on other pictures"
+    if one.counted != other.counted:
+        return f"measured as {other.counted} now"
+    return "" if one.pictures == other.pictures else "measured on other pictures"
 
 
 def _machine_note(old: Artifact, new: Artifact) -> str:

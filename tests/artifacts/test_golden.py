@@ -9,15 +9,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from byte_inputs import quantized_in_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
-from tiny_models import BLUE, GREEN, RED, save_picture, tiny_classifier, tiny_segmenter
+from tiny_models import GREEN, RED, save_picture, tiny_classifier, tiny_segmenter
 
-from mnv2deploy.artifacts.golden import check_golden, make_golden_picture, measure_golden
-from mnv2deploy.artifacts.manifest import Answer
+from mnv2deploy.artifacts.golden import _compare_ranked, _samples, check_golden, make_golden_picture, measure_golden
+from mnv2deploy.artifacts.manifest import Answer, GoldenOutput
 from mnv2deploy.errors import InputError, ModelError
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.pipeline import open_pipeline
@@ -103,7 +104,7 @@ def test_few_values_are_all_noted_and_a_mask_as_shares(tmp_path, picture):
     classifier = tiny_classifier(tmp_path / "c.onnx", LABELS)
     golden = measure_golden(classifier, picture, is_quantized=True)
     assert golden.tolerance == 0.1
-    assert golden.outputs[0].values == pytest.approx([6, 3, 0], abs=0.2)
+    assert golden.outputs[0].values == pytest.approx((9 * 5 / 8, 9 * 3 / 8, 0))  # of 8 columns 5 are red
     assert (golden.answers[0].label, golden.answers[0].class_id) == ("red", 7)
     segmenter = tiny_segmenter(tmp_path / "s.onnx", LABELS)
     golden = measure_golden(segmenter, picture, is_quantized=False)
@@ -123,8 +124,7 @@ def test_rounding_is_forgiven_and_other_weights_are_not(scale, tmp_path, picture
     assert check_golden(model, tmp_path, golden) == []
     change_constant(model, "weights", np.eye(3) * 9 * 1.01)
     (difference,) = check_golden(model, tmp_path, golden)
-    assert difference.startswith("On golden.png c.onnx computes class_logits" if False else "On golden.png c.onnx ")
-    assert "computes logits otherwise: values differ by up to 0.01 of its range" in difference
+    assert difference.startswith("On golden.png c.onnx computes logits otherwise: values differ by up to 0.01 of its")
     # the same difference is rounding in eight bits
     eight = quantized_in_name(model, tmp_path / "c8.onnx")
     eight_golden = dataclasses.replace(golden, tolerance=0.1)
@@ -197,8 +197,6 @@ def test_other_answers_are_found_though_the_values_are_the_same(tmp_path, pictur
 
 def test_more_threads_and_no_optimisation_give_golden_answers(artifacts, photos, tmp_path):
     """The peer is onnxruntime itself, told to compute otherwise: what that changes has to be forgiven."""
-    import onnxruntime
-
     (tmp_path / "golden.png").write_bytes(make_golden_picture(photos["chelsea.png"]))
     for name in ("mobilenet-v2", "ssdlite-coco"):
         golden = measure_golden(artifacts[name], tmp_path / "golden.png", is_quantized=False)
@@ -214,24 +212,49 @@ def test_more_threads_and_no_optimisation_give_golden_answers(artifacts, photos,
             assert off < golden.tolerance / 50
 
 
-def ranked(path: Path) -> Path:
-    """A graph that answers by itself: 40 x 2 numbers that rise with how red a picture is, and their whole parts."""
-    model = onnx.load(tiny_classifier(path, LABELS))
-    graph = model.graph
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.linspace(0, 1, 80, dtype=np.float32).reshape(40, 2), "steps"),
-            numpy_helper.from_array(np.array([1, 40, 2]), "sides"),
-        ]
-    )
-    return path if graph else path
+def whole_numbers(path: Path) -> Path:
+    """A classifier of 80 columns, three of them with a label, that answers whole numbers, as a graph that decodes."""
+    random = np.random.default_rng(0)
+    model = onnx.load(tiny_classifier(path, LABELS, weights=random.normal(0, 50, (3, 80))))
+    model.graph.node[-1].output[0] = "numbers"
+    model.graph.node.append(onnx.helper.make_node("Cast", ["numbers"], ["logits"], to=onnx.TensorProto.INT64))
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.INT64, ["N", 80]))
+    onnx.save(model, path)
+    return path
+
+
+def test_of_whole_numbers_three_of_four_have_to_be_equal(tmp_path, picture):
+    model = whole_numbers(tmp_path / "c.onnx")
+    golden = measure_golden(model, picture, is_quantized=False)
+    assert check_golden(model, tmp_path, golden) == []
+
+    def change(count: int) -> list[str]:
+        values = tuple(value + (index < count) for index, value in enumerate(golden.outputs[0].values))
+        output = dataclasses.replace(golden.outputs[0], values=values)
+        return check_golden(model, tmp_path, dataclasses.replace(golden, outputs=(output,)))
+
+    assert change(16) == []
+    assert change(17) == ["On golden.png c.onnx answers otherwise: 17 of 64 values of logits differ."]
+    output = dataclasses.replace(golden.outputs[0], shape=(81,))
+    (difference,) = check_golden(model, tmp_path, dataclasses.replace(golden, outputs=(output,)))
+    assert "of the shape (80,) instead of (81,)" in difference
+
+
+def test_ranked_scores_are_compared_within_the_tolerance_and_a_count_by_the_answers():
+    noted = GoldenOutput(name="scores", shape=(8,), low=0.0, high=1.0, values=tuple(np.linspace(1, 0, 8)))
+    scores = np.linspace(1, 0, 8, dtype=np.float32)
+    assert _compare_ranked(noted, scores + np.float32(9e-4), 1e-3) is None
+    assert _compare_ranked(noted, scores + np.float32(1.1e-3), 1e-3) is not None
+    swapped = scores.copy()
+    swapped[[2, 3]] = scores[[3, 2]]
+    assert _compare_ranked(noted, swapped, 1e-3) is None
+    count = GoldenOutput(name="counts", shape=(), low=3.0, high=3.0, values=(3.0,))
+    assert _compare_ranked(count, np.array(4), 1e-3) is None
 
 
 @given(st.integers(1, 5000))
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_samples_begin_with_the_first_end_with_the_last_and_rise(size):
-    from mnv2deploy.artifacts.golden import _samples
-
     taken = _samples(np.arange(size))
     assert len(taken) == min(size, 64)
     assert (taken[0], taken[-1]) == (0, size - 1)

@@ -1,4 +1,5 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "reference"))
+for folder in ("reference", "artifacts", "evaluation"):
+    sys.path.insert(0, str(Path(__file__).parent.parent / folder))
