@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ def measure_parity(
     results = []
     for batch in batches:
         tensor = np.concatenate([pictures[index % len(pictures)] for index in range(batch)])
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_thread():
             expected = network(torch.from_numpy(tensor))
         expected = expected if isinstance(expected, tuple) else (expected,)
         for output, actual, wanted in zip(session.contract.outputs, session.run(tensor), expected, strict=True):
@@ -67,6 +68,17 @@ def measure_parity(
             value_range = float(np.ptp(reference))
             results.append(OutputParity(output.name, batch, float(error.max()), float(error.mean()), value_range))
     return results
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch adds up in another order with other numbers of threads; what is measured is to be the same everywhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def require_parity(results: Sequence[OutputParity], where: str, tolerance: float = TOLERANCE) -> None:

@@ -89,7 +89,7 @@ class Workshop:
         self.folder = folder
         (folder / "models").mkdir(parents=True)
         (folder / "models" / "small.toml").write_text(RECIPE, encoding="utf-8")
-        sets = 'sets = ["kodak-photos", "sample-photos", "sklearn-photos"]\n[crops]\ncount = 24\n'
+        sets = 'sets = ["kivy-photos", "kodak-photos", "orange-photos", "sample-photos"]\n[crops]\ncount = 24\n'
         (folder / "models" / "sets.toml").write_text(sets, encoding="utf-8")
         own = folder / "cache"
         own.mkdir()
