@@ -12,7 +12,8 @@ from pathlib import Path
 import onnx
 
 from mnv2deploy import contract as contracts
-from mnv2deploy.catalog.cards import Card, SSDLiteSpec
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.network_specs import SSDLiteSpec
 from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
 from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecoding, Input, Output, Provenance
 from mnv2deploy.errors import ModelError

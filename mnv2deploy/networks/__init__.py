@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnv2deploy.catalog.cards import (
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.network_specs import (
     BackboneSpec,
-    Card,
     ClassifierSpec,
     DeepLabPlusSpec,
     DeepLabSpec,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.cards import ClassifierSpec
+from mnv2deploy.catalog.network_specs import ClassifierSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config

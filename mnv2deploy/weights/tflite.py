@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec, InputSize
+from mnv2deploy.catalog.cards import InputSize
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from mnv2deploy.catalog.cards import InputSize, SSDLiteSpec, load_card
+from mnv2deploy.catalog.cards import InputSize, load_card
 from mnv2deploy.catalog.conventions import named_preprocessing
 from mnv2deploy.catalog.label_files import read_labels
+from mnv2deploy.catalog.network_specs import SSDLiteSpec
 from mnv2deploy.contract import ClassificationDecoding, Preprocessing, SegmentationDecoding
 from mnv2deploy.errors import CheckpointError, ModelError, UsageError
 from mnv2deploy.export import from_checkpoint

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from origin_cases import CLASSES, load
 
-from mnv2deploy.catalog.cards import Card, ClassifierSpec, DeepLabSpec, InputSize, load_card
+from mnv2deploy.catalog.cards import Card, InputSize, load_card
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
 from mnv2deploy.errors import CheckpointError, UsageError
 from mnv2deploy.weights import recognition
 from mnv2deploy.weights.description import Description, backbone_keys
