@@ -76,6 +76,7 @@ def test_header_is_what_other_versions_read(path: Path) -> None:
     assert header["version"] == 1
     assert header["tensors_sha256"] == digest.hexdigest()
     assert header["origin"] == {"source": ORIGIN.source, "files": [["kinds.pth", "ab" * 32]], "licence": "MIT"}
+    assert "download" not in header["card"]
     assert sorted(header) == ["card", "origin", "tensors_sha256", "version"]
 
 
