@@ -139,7 +139,7 @@ class _Reading:
         for index in range(self._graph.OperatorsLength()):
             operator = self._graph.Operators(index)
             code = self._model.OperatorCodes(operator.OpcodeIndex())
-            yield names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown"), operator
+            yield names.get(code.BuiltinCode(), "unknown"), operator  # of either field, the older where it will do
 
     def _take(self, name: str, operator: Any, *, is_first: bool) -> None:
         """Takes in an operator that is no layer."""
