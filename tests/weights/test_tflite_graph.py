@@ -146,3 +146,10 @@ def test_input_that_is_no_picture_is_refused(read: Any, shape: tuple[int, ...]) 
 def test_two_inputs_are_refused(read: Any) -> None:
     with pytest.raises(CheckpointError, match="which is no picture of three channels"):
         read(conv(), inputs=("image", "a"))
+
+
+def test_a_file_of_another_identifier_is_none_of_lites(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(lite_file(TENSORS, [conv()]).replace(b"TFL3", b"TFL9", 1))
+    with pytest.raises(CheckpointError, match=r"m\.tflite is not a TensorFlow Lite file\.$"):
+        read_graph(path)

@@ -29,7 +29,7 @@ def test_published_widths_and_depths_are_found_again(width: float, depth: float)
     )
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=15)
 @given(st.integers(10, 200), st.sampled_from((1, 8)))
 def test_any_width_gives_the_channels_it_was_found_by(percent: int, divisor: int) -> None:
     width = percent / 100
