@@ -153,7 +153,7 @@ class _Reading:
             options = self._options(operator, self._tflite.ResizeBilinearOptions())
             self._align_corners = bool(options.AlignCorners())
         elif is_first and name in _ARITHMETIC and (number := self._number(inputs)) is not None:
-            factor = {"MUL": number, "DIV": 1 / number if number else 0.0}.get(name, 1.0)
+            factor = number if name == "MUL" else 1 / number if name == "DIV" else 1.0
             summand = {"ADD": number, "SUB": -number}.get(name, 0.0)
             self._scale, self._offset = self._scale * factor, self._offset * factor + summand
         elif name not in _PASSIVE or (is_first and name == "ADD"):

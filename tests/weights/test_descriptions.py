@@ -41,6 +41,18 @@ def test_what_is_missing_or_too_many_is_named(describe: Any, shapes: dict[str, t
         describe(shapes | {missing[1]: ()}, {}, "m")
 
 
+def test_three_names_are_all_there_are_to_say_and_counters_are_none() -> None:
+    shapes = SHAPES["torchvision"] | {"features.0.1.num_batches_tracked": ()}
+    torchvision.describe(shapes, {}, "m")
+    with pytest.raises(CheckpointError, match=r"no place for: a, b, c\.$"):
+        torchvision.describe(shapes | dict.fromkeys("abc", (1,)), {}, "m")
+
+
+def test_a_layer_without_channels_is_none() -> None:
+    with pytest.raises(CheckpointError, match=r"classifier\.1\.bias has the shape \(0,\), which is no layer's"):
+        torchvision.describe(SHAPES["torchvision"] | {"classifier.1.bias": (0,)}, {}, "m")
+
+
 def test_layer_of_no_width_is_named_with_what_the_nearest_has() -> None:
     name = "features.5.conv.2.weight"
     shapes = SHAPES["torchvision"] | {name: (40, 192, 1, 1)}

@@ -90,9 +90,14 @@ def test_arithmetic_without_one_number_is_not_understood(nodes: Any) -> None:
         read(INPUT, layer("Multiply", nodes=nodes), STEM)
 
 
-def test_a_division_by_nothing_is_not_understood() -> None:
-    with pytest.raises(CheckpointError, match="cannot be understood"):
-        read(INPUT, scaled("Divide", 0), STEM)
+@pytest.mark.parametrize(
+    "step",
+    [scaled("Divide", 0), scaled("Multiply", 0), scaled("Multiply", -1)]
+    + [layer("Rescaling", scale=scale, offset=0.0) for scale in (0.0, -1.0, float("inf"))],
+)
+def test_scaling_that_leaves_no_picture_is_not_understood(step: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="^m.h5: .* cannot be understood"):
+        read(INPUT, step, STEM)
 
 
 @pytest.mark.parametrize(

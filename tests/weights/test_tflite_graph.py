@@ -106,6 +106,14 @@ def test_arithmetic_before_the_first_layer_is_the_models_scaling(
     assert (graph.scale, graph.offset) == (scale, offset)
 
 
+def test_nothing_may_be_added_but_not_divided_by(read: Any) -> None:
+    nothing = constant([0])
+    graph = read(Operator("ADD", ("image", "number"), "a"), conv("a"), number=nothing)
+    assert (graph.scale, graph.offset) == (1.0, 0.0)
+    with pytest.raises(CheckpointError, match="m.tflite is not a TensorFlow Lite file, or is damaged"):
+        read(Operator("DIV", ("image", "number"), "a"), conv("a"), number=nothing)
+
+
 def test_arithmetic_elsewhere_is_not(read: Any) -> None:
     """After a layer only the sum of a shortcut is MobileNetV2's; before the first one nothing but numbers."""
     graph = read(conv(), Operator("ADD", ("out", "out"), "b"))

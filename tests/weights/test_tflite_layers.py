@@ -11,8 +11,10 @@ import pytest
 
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.networks.mobilenet_v2 import block_specs
+from mnv2deploy.weights.tflite import describe
 from mnv2deploy.weights.tflite_graph import LiteGraph, LiteLayer
 from mnv2deploy.weights.tflite_layers import channels, output_stride_of, padding_convention, place_layers
+from mnv2deploy.weights.widths import block_channels
 
 TORCH = ((1, 1), (1, 1))
 
@@ -36,6 +38,14 @@ CLASSIFIER = [*backbone(), layer("last"), layer("classifier", "dense", activatio
 BRANCHES = [layer("pool", activation="relu", side=(1, 1)), layer("branch", activation="relu", side=(33, 33))]
 TAIL = [layer("project", activation="relu"), layer("classifier", activation="none")]
 SEGMENTER = [*backbone(8), *BRANCHES, *TAIL]
+
+
+# A classifier whose projections have the channels of width 1, so that it can be described.
+WIDTHS = {"stem": 32, "last": 1280} | {f"{i}.project": count for i, count in enumerate(block_channels(1.0, 1.0))}
+WHOLE = [
+    replace(layer, kernel=np.zeros((WIDTHS[layer.name], *layer.kernel.shape[1:]))) if layer.name in WIDTHS else layer
+    for layer in CLASSIFIER
+]
 
 
 def place(layers: Sequence[LiteLayer]) -> dict[str, LiteLayer]:
@@ -125,3 +135,10 @@ def test_output_stride_is_that_of_the_networks_blocks(output_stride: int) -> Non
 def test_channels_are_those_a_layer_gives() -> None:
     found = [channels(layer("a", kind, kernel=3)) for kind in ("conv", "depthwise", "dense")]
     assert found == [4, 8, 4]
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.0, 1.0), (-1.0, 0.0), (np.inf, 0.0)])
+def test_scaling_that_leaves_no_picture_is_refused(scale: float, offset: float) -> None:
+    graph = LiteGraph(224, 224, tuple(WHOLE), frozenset(), scale=scale, offset=offset, align_corners=None)
+    with pytest.raises(CheckpointError, match="^m.tflite multiplies pixels by .*, which leaves no picture"):
+        describe({}, {"graph": graph}, "m.tflite")
