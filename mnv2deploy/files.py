@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from mnv2deploy.errors import UsageError
@@ -37,16 +38,37 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}; choose another place.") from error
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path) -> list[Path]:
     """Makes a folder and those above it, where they are missing.
+
+    Returns:
+        Those that were missing, the innermost first.
 
     Raises:
         UsageError: it cannot be made there.
     """
     try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path} cannot be made a folder: {error.strerror}; choose another place.") from error
+    return missing
+
+
+@contextlib.contextmanager
+def output_folder(path: Path) -> Iterator[None]:
+    """Makes a folder before the work on what is to be written there, and takes it away again if nothing was.
+
+    Raises:
+        UsageError: it cannot be made there.
+    """
+    made = make_folder(path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            for folder in made:
+                folder.rmdir()
 
 
 def sync(folder: Path, *, deep: bool = True) -> None:

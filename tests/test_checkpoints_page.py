@@ -38,14 +38,14 @@ def test_every_command_prints_what_the_page_says(tmp_path, photos):
 
 
 def test_the_origins_of_the_page_are_those_that_are_recognised():
-    from mnv2deploy.catalog.conventions import convention_names
+    from mnv2deploy.catalog.conventions import CONVENTIONS
     from mnv2deploy.weights.recognition import ORIGINS
 
     table = PAGE.partition("## What is recognised")[2].partition("\n\nA folder")[0]
     named = {name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.partition(" | ")[0])}
     assert named - {"--origin"} == set(ORIGINS)
     rows = [row for row in PAGE.splitlines() if row.startswith("  | `")]
-    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(convention_names())
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(CONVENTIONS)
 
 
 def test_links_of_the_page_lead_somewhere():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnv2deploy.errors import UsageError
-from mnv2deploy.files import write_atomically
+from mnv2deploy.files import output_folder, write_atomically
 
 
 def test_writes_a_new_file_and_replaces_an_old_one(tmp_path: Path) -> None:
@@ -62,3 +62,32 @@ def test_says_which_file_cannot_be_written(tmp_path: Path, where: str) -> None:
     with pytest.raises(UsageError, match=f"{where} cannot be written: "):
         write_atomically(tmp_path / where, b"x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def _fail_in(folder: Path, error: BaseException) -> None:
+    assert folder.is_dir()
+    raise error
+
+
+@pytest.mark.parametrize("error", [UsageError("no such model"), KeyboardInterrupt()])
+def test_a_folder_for_what_was_never_written_is_gone_again(tmp_path: Path, error: BaseException) -> None:
+    (tmp_path / "before").mkdir()
+    for folder in (tmp_path / "before", tmp_path / "before" / "new" / "newer"):
+        with pytest.raises(type(error)), output_folder(folder):
+            _fail_in(folder, error)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "before"]
+
+
+def test_a_folder_that_was_written_to_stays(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "new" / "newer"):
+        write_atomically(tmp_path / "new" / "a", b"x")
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "new", tmp_path / "new" / "a"]
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UsageError, match="file/new cannot be made a folder: "),
+        output_folder(tmp_path / "file" / "new"),
+    ):
+        pytest.fail("work was begun")

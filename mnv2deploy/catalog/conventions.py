@@ -33,7 +33,7 @@ class _Convention:
 # torchvision's and mmpretrain's evaluation, timm's default, transformers' processor of its published checkpoints, the
 # guide to transfer learning with Keras, mmsegmentation's padding, mmdetection's SSDLite, TensorFlow's detection API and
 # its DeepLab.
-_CONVENTIONS = {
+CONVENTIONS = {
     "torchvision": _Convention("centre_crop", "antialias", _IMAGENET),
     "mmpretrain": _Convention("centre_crop", "antialias", _IMAGENET),
     "timm": _Convention("centre_crop", "bicubic", _IMAGENET),
@@ -44,11 +44,6 @@ _CONVENTIONS = {
     "ssdlite": _Convention("stretch", "bilinear", _INCEPTION),
     "deeplab": _Convention("pad", "bilinear", _INCEPTION),
 }
-
-
-def convention_names() -> list[str]:
-    """What `named_preprocessing` knows."""
-    return list(_CONVENTIONS)
 
 
 def named_preprocessing(name_or_path: str, size: InputSize) -> Preprocessing:
@@ -67,12 +62,12 @@ def named_preprocessing(name_or_path: str, size: InputSize) -> Preprocessing:
             return build(Preprocessing, read_toml(Path(name_or_path)))
         except ValueError as error:
             raise ModelError(f"{name_or_path}: {error}.") from error
-    if name_or_path not in _CONVENTIONS:
+    if name_or_path not in CONVENTIONS:
         raise UsageError(
-            f"There is no preprocessing {name_or_path!r}; there are {', '.join(_CONVENTIONS)}, or a file that ends in "
+            f"There is no preprocessing {name_or_path!r}; there are {', '.join(CONVENTIONS)}, or a file that ends in "
             ".toml with the keys of a card's [preprocessing]."
         )
-    convention = _CONVENTIONS[name_or_path]
+    convention = CONVENTIONS[name_or_path]
     return Preprocessing(
         resize=convention.resize,
         interpolation=convention.interpolation,

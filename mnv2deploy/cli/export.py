@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnv2deploy.catalog.conventions import CONVENTIONS, INTERPOLATIONS, RESIZES
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
@@ -57,15 +58,15 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME_OR_TOML",
-            help="With --from: how pictures are prepared: as torchvision, timm, huggingface, mmpretrain, keras, "
-            "mmsegmentation, ssdlite or deeplab do, or a TOML's [preprocessing].",
+            help=f"With --from: how pictures are prepared: as {', '.join(CONVENTIONS)} do, or a TOML's "
+            "[preprocessing].",
         ),
     ] = None,
     resize: Annotated[
-        str | None, typer.Option(help="With --from: stretch, centre_crop or pad, whatever the preprocessing says.")
+        str | None, typer.Option(help=f"With --from: {', '.join(RESIZES)}, whatever the preprocessing says.")
     ] = None,
     interpolation: Annotated[
-        str | None, typer.Option(help="With --from: bilinear, antialias or bicubic, whatever the preprocessing says.")
+        str | None, typer.Option(help=f"With --from: {', '.join(INTERPOLATIONS)}, whatever the preprocessing says.")
     ] = None,
     output_stride: Annotated[
         int | None,
@@ -245,8 +246,6 @@ def _check_files(output: Path | None, state_dict: Path | None) -> None:
 
 def _check_words(said: dict[str, Any]) -> None:
     """Raises UsageError where an option has a value it does not know."""
-    from mnv2deploy.catalog.conventions import INTERPOLATIONS, RESIZES
-
     allowed: dict[str, tuple[object, ...]] = {
         "task": ("classify", "detect", "segment"),
         "head": ("deeplabv3", "deeplabv3plus", "fcn", "pspnet"),

@@ -100,7 +100,7 @@ def quantize(
     from mnv2deploy.cli.progress import terminal_progress
     from mnv2deploy.cli.quantize_arguments import check_gates, check_options, choose_pictures, default_output
     from mnv2deploy.cli.quiet import quiet_decoders
-    from mnv2deploy.files import make_folder
+    from mnv2deploy.files import output_folder
 
     options = check_options(
         target=target,
@@ -116,9 +116,12 @@ def quantize(
     destination = default_output(model, source, output)
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{report}: the report is a page; its name ends in .html.")
-    make_folder(destination.parent)
     progress = terminal_progress(quiet=quiet)
-    with quiet_decoders(), TemporaryDirectory(prefix=".quantize-", dir=destination.parent) as folder:
+    with (
+        quiet_decoders(),
+        output_folder(destination.parent),
+        TemporaryDirectory(prefix=".quantize-", dir=destination.parent) as folder,
+    ):
         try:
             from mnv2deploy.quantization.pipeline import quantize as run
             from mnv2deploy.quantization.verdict import judge

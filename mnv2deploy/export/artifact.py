@@ -12,7 +12,8 @@ from pathlib import Path
 import onnx
 
 from mnv2deploy import contract as contracts
-from mnv2deploy.catalog.cards import Card, SSDLiteSpec
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.network_specs import SSDLiteSpec
 from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
 from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecoding, Input, Output, Provenance
 from mnv2deploy.errors import ModelError
@@ -21,7 +22,7 @@ from mnv2deploy.export.pooling import project_pooled_branch_once, use_global_ave
 from mnv2deploy.export.pyramid import convolve_before_stretching
 from mnv2deploy.export.resizing import stretch_by_constant_scales
 from mnv2deploy.export.simplification import simplify
-from mnv2deploy.files import make_folder, write_atomically
+from mnv2deploy.files import make_folder, output_folder, write_atomically
 from mnv2deploy.networks import load_network
 from mnv2deploy.networks.anchors import anchor_layers
 from mnv2deploy.progress import SILENT, Progress
@@ -96,40 +97,42 @@ def export(
         ModelError: the card's anchors are not the network's.
         VerificationError: onnxruntime and torch differ; nothing is written.
     """
-    for path in (output, *([state_dict] if state_dict else [])):
-        make_folder(path.parent)
-    source, checkpoint = _find_weights(card, weights, offline, progress)
-    photos = list(pictures) or _sample_photos(offline, progress)
-    progress.start(f"{card.name}: filling the network", total=None)
-    raw = read_checkpoint(checkpoint, card.weights.format)
-    check_card(card, raw, checkpoint)
-    network = load_network(card, raw, str(checkpoint))
-    progress.start(f"{card.name}: tracing it to ONNX", total=None)
-    shape = (3, card.input.height, card.input.width)
-    model = graph.trace(network, shape, [entry.name for entry in _OUTPUTS[card.task]], opset or graph.DEFAULT_OPSET)
-    progress.start(f"{card.name}: simplifying and checking the graph", total=None)
-    not_simplified = None
-    if simplified:
-        model, not_simplified = simplify(model)
-    rewrite(model)
-    graph.normalize(model)
-    origin = _weights_origin(card, source, checkpoint, raw)
-    used_onnxsim = simplified and not_simplified is None
-    contract = describe(card, _provenance(card, origin, graph.opset_of(model), used_onnxsim))
-    onnx.helper.set_model_props(model, {contracts.METADATA_KEY: contract.to_json()})
-    onnx.checker.check_model(model, full_check=True)
-    data = model.SerializeToString(deterministic=True)
-    progress.start(f"{card.name}: comparing onnxruntime with torch", total=None)
-    tensors = [prepare(images.read(photo), contract.input, contract.preprocessing) for photo in photos]
-    session = Session(data, name=str(output))
-    results = parity.measure_parity(session, network, tensors)
-    parity.require_parity(results, str(output))
-    open_pipeline(session)(photos[0])  # the contract must fit the graph: as many anchors, the labels' columns
-    write_atomically(output, data)
-    if state_dict is not None:
-        arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-        write_atomically(state_dict, native_bytes(card, origin, arrays))
-    progress.stop()
+    with output_folder(output.parent), output_folder((state_dict or output).parent):
+        source, checkpoint = _find_weights(card, weights, offline, progress)
+        photos = list(pictures) or _sample_photos(offline, progress)
+        progress.start(f"{card.name}: filling the network", total=None)
+        raw = read_checkpoint(checkpoint, card.weights.format)
+        check_card(card, raw, checkpoint)
+        network = load_network(card, raw, str(checkpoint))
+        progress.start(f"{card.name}: tracing it to ONNX", total=None)
+        shape = (3, card.input.height, card.input.width)
+        model = graph.trace(network, shape, [entry.name for entry in _OUTPUTS[card.task]], opset or graph.DEFAULT_OPSET)
+        progress.start(f"{card.name}: simplifying and checking the graph", total=None)
+        not_simplified = None
+        if simplified:
+            model, not_simplified = simplify(model)
+        rewrite(model)
+        graph.normalize(model)
+        origin = _weights_origin(card, source, checkpoint, raw)
+        used_onnxsim = simplified and not_simplified is None
+        contract = describe(card, _provenance(card, origin, graph.opset_of(model), used_onnxsim))
+        onnx.helper.set_model_props(model, {contracts.METADATA_KEY: contract.to_json()})
+        onnx.checker.check_model(model, full_check=True)
+        data = model.SerializeToString(deterministic=True)
+        progress.start(f"{card.name}: comparing onnxruntime with torch", total=None)
+        tensors = [prepare(images.read(photo), contract.input, contract.preprocessing) for photo in photos]
+        session = Session(data, name=str(output))
+        results = parity.measure_parity(session, network, tensors)
+        parity.require_parity(results, str(output))
+        open_pipeline(session)(photos[0])  # the contract must fit the graph: as many anchors, the labels' columns
+        written = {output: data}
+        if state_dict is not None:
+            arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+            written[state_dict] = native_bytes(card, origin, arrays)
+        for path, content in written.items():
+            make_folder(path.parent)  # another run that failed may have taken it away
+            write_atomically(path, content)
+        progress.stop()
     return Exported(output, hashlib.sha256(data).hexdigest(), len(data), contract, tuple(results), not_simplified)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mnv2deploy.catalog.cards import Card, ClassifierSpec, DeepLabSpec, NetworkSpec, SSDLiteSpec
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec, NetworkSpec, SSDLiteSpec
 from mnv2deploy.contract import BoxDecoding, Preprocessing
 from mnv2deploy.weights.recognition import ORIGINS
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mnv2deploy.catalog.cards import Card, InputSize, NetworkSpec, SsdAnchors, SSDLiteSpec, Weights, load_card, task_of
+from mnv2deploy.catalog.cards import Card, InputSize, Weights, load_card
 from mnv2deploy.catalog.conventions import Interpolation, Resize, changed, named_preprocessing
 from mnv2deploy.catalog.label_files import labels_of, read_labels
+from mnv2deploy.catalog.network_specs import NetworkSpec, SsdAnchors, SSDLiteSpec, task_of
 from mnv2deploy.catalog.sources import Download
 from mnv2deploy.contract import BoxDecoding, ClassificationDecoding, Label, Preprocessing, SegmentationDecoding
 from mnv2deploy.errors import CheckpointError, UsageError

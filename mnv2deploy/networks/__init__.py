@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mnv2deploy.catalog.cards import (
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.network_specs import (
     BackboneSpec,
-    Card,
     ClassifierSpec,
     DeepLabPlusSpec,
     DeepLabSpec,

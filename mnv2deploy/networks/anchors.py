@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mnv2deploy.catalog.cards import InputSize, PixelAnchors, SsdAnchors
+from mnv2deploy.catalog.cards import InputSize
+from mnv2deploy.catalog.network_specs import PixelAnchors, SsdAnchors
 from mnv2deploy.contract import AnchorLayer
 
 

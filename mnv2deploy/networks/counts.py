@@ -15,7 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mnv2deploy.catalog.cards import Card, NetworkSpec
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.network_specs import NetworkSpec
 from mnv2deploy.errors import ModelError
 from mnv2deploy.networks import build_network
 

@@ -91,9 +91,9 @@ class DeepLabV3Plus(nn.Module):
         backbone: MobileNetV2,
         columns: int,
         conventions: Conventions,
-        channels: int = 512,
-        low_level_channels: int = 48,
-        atrous_rates: Sequence[int] = (12, 24, 36),
+        channels: int,
+        low_level_channels: int,
+        atrous_rates: Sequence[int],
     ) -> None:
         super().__init__()
         self.backbone = backbone

@@ -48,7 +48,7 @@ class FCN(nn.Module):
     """
 
     def __init__(
-        self, backbone: MobileNetV2, columns: int, conventions: Conventions, channels: int = 512, convolutions: int = 2
+        self, backbone: MobileNetV2, columns: int, conventions: Conventions, channels: int, convolutions: int
     ) -> None:
         super().__init__()
         if convolutions < 1:

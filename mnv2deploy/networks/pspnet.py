@@ -84,8 +84,8 @@ class PSPNet(nn.Module):
         backbone: MobileNetV2,
         columns: int,
         conventions: Conventions,
-        channels: int = 512,
-        pyramid: Sequence[int] = (1, 2, 3, 6),
+        channels: int,
+        pyramid: Sequence[int],
     ) -> None:
         super().__init__()
         if min(pyramid, default=0) < 1:

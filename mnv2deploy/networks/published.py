@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from mnv2deploy.catalog.cards import Card, ClassifierSpec, DeepLabSpec, NetworkSpec, Published, SSDLiteSpec
+from mnv2deploy.catalog.cards import Card, Published
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec, NetworkSpec, SSDLiteSpec
 from mnv2deploy.networks.counts import Call, NetworkCounts, build_hollow, count_spec, run
 from mnv2deploy.networks.mobilenet_v2 import ConvNorm
 

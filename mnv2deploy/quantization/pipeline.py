@@ -16,7 +16,7 @@ import onnx
 
 from mnv2deploy.contract import METADATA_KEY, Contract, Quantization
 from mnv2deploy.errors import UsageError
-from mnv2deploy.files import make_folder, write_atomically
+from mnv2deploy.files import output_folder, write_atomically
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.quantization import equalization, qdq, qoperator
 from mnv2deploy.quantization.encodings import Encodings, quantized_tensors
@@ -241,19 +241,19 @@ def quantize(
         InputError: a picture cannot be read.
         MissingDependencyError: the profile needs torch.
     """
-    make_folder(output.parent)
-    prepared = prepare_quantization(model, pictures, options, progress)
-    round_weights(prepared, options, progress)
-    if options.profile == "best":
-        _refine(prepared, model, options, progress)
-    progress.start("Writing the artifact", None)
-    quantized = write_model(prepared, options)
-    contract = describe(prepared, model, calibration, options)
-    onnx.helper.set_model_props(quantized, {METADATA_KEY: contract.to_json()})
-    onnx.checker.check_model(quantized, full_check=True)
-    data = quantized.SerializeToString(deterministic=True)
-    write_atomically(output, data)
-    progress.stop()
+    with output_folder(output.parent):
+        prepared = prepare_quantization(model, pictures, options, progress)
+        round_weights(prepared, options, progress)
+        if options.profile == "best":
+            _refine(prepared, model, options, progress)
+        progress.start("Writing the artifact", None)
+        quantized = write_model(prepared, options)
+        contract = describe(prepared, model, calibration, options)
+        onnx.helper.set_model_props(quantized, {METADATA_KEY: contract.to_json()})
+        onnx.checker.check_model(quantized, full_check=True)
+        data = quantized.SerializeToString(deterministic=True)
+        write_atomically(output, data)
+        progress.stop()
     return Quantized(output, hashlib.sha256(data).hexdigest(), len(data), contract, prepared)
 
 

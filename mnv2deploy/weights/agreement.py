@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from mnv2deploy.catalog.cards import Card, ClassifierSpec, DeepLabSpec
+from mnv2deploy.catalog.cards import Card
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
 from mnv2deploy.contract import ClassificationDecoding, SegmentationDecoding
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.description import Description

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
-from mnv2deploy.catalog.cards import ClassifierSpec, InputSize, NetworkSpec
+from mnv2deploy.catalog.cards import InputSize
+from mnv2deploy.catalog.network_specs import ClassifierSpec, NetworkSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.widths import Layer, describe_backbone

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config, config_value

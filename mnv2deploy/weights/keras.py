@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.cards import ClassifierSpec
+from mnv2deploy.catalog.network_specs import ClassifierSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config
 from mnv2deploy.weights.description import Description, Shapes, backbone_keys, out_channels, require_names
 from mnv2deploy.weights.keras_config import read_model
 from mnv2deploy.weights.keras_files import read_datasets
+from mnv2deploy.weights.state_dict import StateDict
 from mnv2deploy.weights.widths import Layer, describe_backbone
 
 _BLOCKS = 17
@@ -38,7 +39,7 @@ _NUMBERED = {
 }
 
 
-class KerasCheckpoint:
+class KerasCheckpoint(StateDict):
     """A Keras model's tensors; kernels are (height, width, in, out), depthwise ones (height, width, channels, 1).
 
     A Dense layer of one unit, to be followed by a sigmoid, becomes two columns, 0 and its own: their softmax is that
@@ -46,29 +47,16 @@ class KerasCheckpoint:
     """
 
     def __init__(self, raw: Tensors, where: str) -> None:
-        self._raw = raw
-        self._where = where
-        self._name_of = keras_names(raw)
-        self._used: set[str] = set()
-        self.last = ""
+        super().__init__(raw, keras_names(raw), where)
 
     def tensor(self, key: str) -> NDArray[Any]:
         """See `Origin.tensor`."""
-        name = self._name_of(key)
-        if name not in self._raw:
-            raise CheckpointError(f"{self._where} lacks the tensor {name}.")
-        self._used.add(name)
-        self.last = name
-        array = self._raw[name]
+        array = super().tensor(key)
         if array.ndim == 4:
             return array.transpose((2, 3, 0, 1) if ".depthwise." in key else (3, 2, 0, 1))
         array = array.T
         is_single = key.startswith("classifier.") and array.shape[:1] == (1,)
         return np.concatenate([np.zeros_like(array), array]) if is_single else array
-
-    def unused(self) -> list[str]:
-        """See `Origin.unused`."""
-        return sorted(set(self._raw) - self._used)
 
 
 def describe(shapes: Shapes, config: Config, where: str) -> Description:

@@ -54,13 +54,12 @@ def read_model(config: Config, where: str) -> KerasModel:
         CheckpointError: a layer is not one of MobileNetV2's, or computes something else; named.
     """
     reading = _Reading(where)
-    if "model" in config:
-        try:
-            for kind, layer, nodes in _layers(config["model"], 0):
-                reading.add(kind, layer, nodes)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
-            raise CheckpointError(f"{where}: the description of the model cannot be understood ({error!r}).") from error
-    return reading.model()
+    try:
+        for kind, layer, nodes in _layers(config["model"], 0) if "model" in config else ():
+            reading.add(kind, layer, nodes)
+        return reading.model()
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        raise CheckpointError(f"{where}: the description of the model cannot be understood ({error!r}).") from error
 
 
 def _layers(model: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Mapping[str, Any], Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from mnv2deploy.catalog.cards import SSDLiteSpec, load_card
+from mnv2deploy.catalog.cards import load_card
+from mnv2deploy.catalog.network_specs import SSDLiteSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights import mmpretrain
 from mnv2deploy.weights.assembly import Tensors

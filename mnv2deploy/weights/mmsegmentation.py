@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from mnv2deploy.catalog.cards import DeepLabPlusSpec, DeepLabSpec, FCNSpec, NetworkSpec, PSPNetSpec
+from mnv2deploy.catalog.network_specs import DeepLabPlusSpec, DeepLabSpec, FCNSpec, NetworkSpec, PSPNetSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config

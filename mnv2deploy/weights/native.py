@@ -78,7 +78,7 @@ def native_bytes(card: Card, origin: WeightsOrigin, state: Mapping[str, NDArray[
 
     tensors = {
         name: np.ascontiguousarray(array, np.float32)
-        for name, array in sorted(state.items())
+        for name, array in state.items()
         if not name.endswith("num_batches_tracked")
     }
     table = dataclasses.asdict(dataclasses.replace(card, weights=dataclasses.replace(card.weights, format="native")))

@@ -98,9 +98,9 @@ def recognise(path: Path, origin: str | None = None) -> Recognised:
     origins = tuple(name for name in origins if name != "native")
     if not origins:
         raise CheckpointError(f"{path} has no header of mnv2deploy's: it is not one of its state dicts.")
-    if origin is None and (card := _of_the_catalog(path, origins)):
+    if origin is None and (card := _of_the_catalog(path, origins[0])):
         return Recognised(path=path, origin=card.weights.format, says=card)
-    raw = read_checkpoint(path, origins[0])  # the origins of a kind share their reader
+    raw = read_checkpoint(path, origins[0])  # the origins of a kind share files and reader
     found, failures = {}, {}
     for name in origins:
         try:
@@ -157,23 +157,21 @@ def _main_file(path: Path) -> Path:
     return found[0]
 
 
-def _of_the_catalog(path: Path, origins: tuple[str, ...]) -> Card | None:
+def _of_the_catalog(path: Path, origin: str) -> Card | None:
     """The card whose weights these are, byte for byte."""
-    digests = frozenset(digest for _, digest in checkpoint_digests(path, origins[0]))  # a kind's are alike
-    for form, files, name in _catalog_files():
-        if form in origins and files == digests:
-            return load_card(name)
-    return None
+    digests = frozenset(digest for _, digest in checkpoint_digests(path, origin))
+    name = _catalog_files().get(digests)
+    return None if name is None else load_card(name)
 
 
 @functools.cache
-def _catalog_files() -> list[tuple[str, frozenset[str], str]]:
-    """Format, digests and card of everything the catalog can fetch."""
-    return [
-        (card.weights.format, frozenset(file.sha256 for file in source.files), card.name)
+def _catalog_files() -> dict[frozenset[str], str]:
+    """The card of everything the catalog can fetch, by the digests of its files."""
+    return {
+        frozenset(file.sha256 for file in source.files): card.name
         for card in map(load_card, card_names())
         for source in card.download.sources
-    ]
+    }
 
 
 def _unknown(path: Path, raw: Tensors, failures: dict[str, CheckpointError]) -> CheckpointError:

@@ -65,7 +65,7 @@ def read_state_dict(path: Path) -> Tensors:
 
 
 class StateDict:
-    """A torch checkpoint as an `Origin`: the tensors are ours, only the names differ.
+    """A checkpoint as an `Origin` whose tensors are ours, as torch's are: only the names differ.
 
     Args:
         raw: Tensors by the origin's names.

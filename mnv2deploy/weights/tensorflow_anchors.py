@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.cards import SsdAnchors
+from mnv2deploy.catalog.network_specs import SsdAnchors
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.cards import BackboneSpec, DeepLabSpec, InputSize, SsdAnchors, SSDLiteSpec
+from mnv2deploy.catalog.cards import InputSize
+from mnv2deploy.catalog.network_specs import BackboneSpec, DeepLabSpec, SsdAnchors, SSDLiteSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors

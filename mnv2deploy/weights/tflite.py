@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.cards import ClassifierSpec, DeepLabSpec, InputSize
+from mnv2deploy.catalog.cards import InputSize
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors, identity_norm
@@ -133,21 +134,24 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
     columns = max(channels(placed["classifier"]), 2)
     return Description(
         network=ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=columns),
-        preprocessing=_preprocessing(graph),
-        scales_itself=_preprocessing(graph) is not None,
+        preprocessing=_preprocessing(graph, where),
+        scales_itself=_preprocessing(graph, where) is not None,
         activation="sigmoid" if "LOGISTIC" in graph.operators and columns > 2 else "softmax",
         **known,  # type: ignore[arg-type]
     )
 
 
-def _preprocessing(graph: LiteGraph) -> Preprocessing | None:
+def _preprocessing(graph: LiteGraph, where: str) -> Preprocessing | None:
     """Of a graph that scales pixels itself; others leave it open."""
     if (graph.scale, graph.offset) == (1.0, 0.0):
         return None
-    mean, std = round(-graph.offset / graph.scale, 4), round(1 / graph.scale, 4)
-    return Preprocessing(
-        resize="stretch", interpolation="bilinear", colour="rgb", mean=(mean, mean, mean), std=(std, std, std)
-    )
+    try:
+        mean, std = round(-graph.offset / graph.scale, 4), round(1 / graph.scale, 4)
+        return Preprocessing(
+            resize="stretch", interpolation="bilinear", colour="rgb", mean=(mean, mean, mean), std=(std, std, std)
+        )
+    except (ArithmeticError, ValueError) as error:
+        raise CheckpointError(f"{where} multiplies pixels by {graph.scale}, which leaves no picture.") from error
 
 
 def _named(layer: LiteLayer) -> Layer:

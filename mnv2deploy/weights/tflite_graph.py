@@ -139,7 +139,7 @@ class _Reading:
         for index in range(self._graph.OperatorsLength()):
             operator = self._graph.Operators(index)
             code = self._model.OperatorCodes(operator.OpcodeIndex())
-            yield names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown"), operator
+            yield names.get(code.BuiltinCode(), "unknown"), operator  # of either field, the older where it will do
 
     def _take(self, name: str, operator: Any, *, is_first: bool) -> None:
         """Takes in an operator that is no layer."""
@@ -153,7 +153,7 @@ class _Reading:
             options = self._options(operator, self._tflite.ResizeBilinearOptions())
             self._align_corners = bool(options.AlignCorners())
         elif is_first and name in _ARITHMETIC and (number := self._number(inputs)) is not None:
-            factor = {"MUL": number, "DIV": 1 / number if number else 0.0}.get(name, 1.0)
+            factor = number if name == "MUL" else 1 / number if name == "DIV" else 1.0
             summand = {"ADD": number, "SUB": -number}.get(name, 0.0)
             self._scale, self._offset = self._scale * factor, self._offset * factor + summand
         elif name not in _PASSIVE or (is_first and name == "ADD"):

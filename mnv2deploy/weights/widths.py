@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from mnv2deploy.catalog.cards import BackboneSpec
+from mnv2deploy.catalog.network_specs import BackboneSpec
 from mnv2deploy.catalog.stages import last_channels, scaled_stages, stem_channels
 from mnv2deploy.errors import CheckpointError
 

@@ -21,7 +21,6 @@ from safetensors.numpy import load_file, save_file
 from mnv2deploy.cli.app import load_command
 from mnv2deploy.errors import CheckpointError, UsageError
 from mnv2deploy.runtime.session import Session
-from mnv2deploy.weights.checkpoint import read_checkpoint
 from mnv2deploy.weights.native import native_card, recorded_origin
 
 REFERENCE = Path(__file__).parent.parent / "reference"
@@ -133,19 +132,6 @@ def test_our_state_dict_has_our_names_in_float32_and_the_network_in_its_header(e
     assert card.network.architecture == "deeplabv3"
     assert card.network.backbone.width_multiplier == 0.5
     assert recorded_origin(path, stored).source == "local file"
-
-
-def test_weights_that_were_trained_further_are_no_longer_from_there(exported, tmp_path):
-    from safetensors import safe_open
-
-    path = exported / "classify.safetensors"
-    with safe_open(path, "numpy") as file:
-        header = file.metadata()
-    stored = load_file(path)
-    assert recorded_origin(path, read_checkpoint(path, "native")) is not None
-    stored["classifier.bias"] = stored["classifier.bias"] + np.float32(0.5)
-    save_file(stored, tmp_path / "tuned.safetensors", header)
-    assert recorded_origin(tmp_path / "tuned.safetensors", stored) is None
 
 
 def test_what_was_recognised_is_said_before_anything_is_built(checkpoints, monkeypatch, capsys):
@@ -281,7 +267,7 @@ def test_a_bad_checkpoint_is_refused_in_a_sentence_and_leaves_nothing(case, tmp_
     assert "\n" not in str(caught.value)
     assert str(tmp_path / name) in str(caught.value)
     assert not made.exists()
-    assert not output.exists() or not list(output.iterdir())
+    assert not output.exists()
 
 
 def test_labels_and_tasks_that_contradict_the_checkpoint_are_refused(checkpoints, tmp_path):
@@ -292,27 +278,6 @@ def test_labels_and_tasks_that_contradict_the_checkpoint_are_refused(checkpoints
     with pytest.raises(CheckpointError, match="it is made to classify, not to segment"):
         run("--from", path, "--task", "segment", "-o", tmp_path / "never.onnx")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["names.txt"]
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda header: header.update(version=9), "another version of mnv2deploy, as version 9"),
-        (lambda header: header["card"].pop("network"), "cannot be understood"),
-        (lambda header: header["card"]["network"].update(columns=3), "has no column in logits of 3"),
-        (lambda header: header["card"]["network"]["backbone"].update(width_multiplier="wide"), "cannot be understood"),
-    ],
-)
-def test_a_header_of_ours_that_was_changed_is_refused(change, says, exported, tmp_path):
-    from safetensors import safe_open
-
-    with safe_open(exported / "classify.safetensors", "numpy") as file:
-        header = json.loads(file.metadata()["mnv2deploy"])
-    change(header)
-    path = tmp_path / "changed.safetensors"
-    save_file(load_file(exported / "classify.safetensors"), path, {"mnv2deploy": json.dumps(header)})
-    with pytest.raises(CheckpointError, match=says):
-        run("--from", path, "-o", tmp_path / "never.onnx", "--quiet")
 
 
 def test_json_says_what_was_recognised(exported, tmp_path, capsys, photos):

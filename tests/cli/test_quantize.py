@@ -70,7 +70,7 @@ def test_the_same_options_give_the_same_bytes_and_a_gate_it_fails_leaves_no_arti
     _, printed = quantized
     done = cli(
         *("quantize", artifacts["mobilenet-v2"], "--calib", "imagenet-20", "--profile", "fast"),
-        *("-o", tmp_path / "again.onnx", "--min-speedup", "50", "--json", "--offline"),
+        *("-o", tmp_path / "new" / "again.onnx", "--min-speedup", "50", "--json", "--offline"),
         OMP_NUM_THREADS="1",
         PYTHONHASHSEED="7",
     )

@@ -75,7 +75,7 @@ def test_values_that_are_not_numbers_fail_parity():
 def test_a_failed_check_writes_nothing(tmp_path, monkeypatch, photos, traced_once):
     monkeypatch.setattr(parity, "measure_parity", lambda *_: [OutputParity("class_logits", 1, 1.0, 0.1, 10.0)])
     with pytest.raises(VerificationError):
-        export(PEDESTRIAN, tmp_path / "never.onnx")
+        export(PEDESTRIAN, tmp_path / "new" / "never.onnx", state_dict=tmp_path / "new" / "too" / "never.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mnv2deploy.catalog.cards import InputSize, SSDLiteSpec, load_card
+from mnv2deploy.catalog.cards import InputSize, load_card
 from mnv2deploy.catalog.conventions import named_preprocessing
 from mnv2deploy.catalog.label_files import read_labels
+from mnv2deploy.catalog.network_specs import SSDLiteSpec
 from mnv2deploy.contract import ClassificationDecoding, Preprocessing, SegmentationDecoding
 from mnv2deploy.errors import CheckpointError, ModelError, UsageError
 from mnv2deploy.export import from_checkpoint
@@ -21,6 +23,7 @@ CLASSIFIER = load_card("mobilenet-v2").network
 DETECTOR = load_card("ssdlite-coco").network
 SEGMENTER = load_card("deeplabv3-voc").network
 FCN = load_card("fcn-cityscapes").network
+MMDETECTION = load_card("ssdlite-coco-mmdet").network
 SIZE = InputSize(height=224, width=224)
 ALL = Answers(labels="numbers", preprocessing="torchvision", size=SIZE)
 
@@ -29,10 +32,10 @@ ALL = Answers(labels="numbers", preprocessing="torchvision", size=SIZE)
 def proposed(tmp_path, monkeypatch):
     """The card of a checkpoint that says this of itself."""
 
-    def make(says, answers, origin="torchvision"):
+    def make(says, answers, origin="torchvision", told=None):
         recognised = Recognised(path=tmp_path / "mine.pth", origin=origin, says=says)
         monkeypatch.setattr(from_checkpoint, "recognise", lambda *_: recognised)
-        return card_from_checkpoint(tmp_path / "mine.pth", answers)
+        return card_from_checkpoint(tmp_path / "mine.pth", answers, told)
 
     return make
 
@@ -52,6 +55,47 @@ def test_everything_a_state_dict_does_not_say_is_asked_for_at_once(proposed):
         proposed(Description(network=CLASSIFIER), Answers(labels="imagenet", size=SIZE))
     assert "--labels" not in str(caught.value)
     assert "--size" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "columns", "origin", "usual"),
+    [
+        (CLASSIFIER, 1000, "mmpretrain", ("224x224", "mmpretrain", "imagenet")),
+        (CLASSIFIER, 1001, "tflite", ("224x224", "keras", "imagenet")),
+        (SEGMENTER, 21, "tflite", ("513x513", "deeplab", "voc")),
+        (FCN, 19, "mmsegmentation", ("512x512 or 512x1024", "mmsegmentation", "cityscapes")),
+        (FCN, 150, "mmsegmentation", ("512x512 or 512x1024", "mmsegmentation", "ade20k")),
+        (DETECTOR, 91, "frozen-graph", ("300x300", "ssdlite", "coco")),
+    ],
+)
+def test_what_is_asked_for_comes_with_the_usual_answer(network, columns, origin, usual, proposed):
+    size, preprocessing, labels = usual
+    with pytest.raises(UsageError) as caught:
+        proposed(Description(network=replace(network, columns=columns)), Answers(), origin)
+    message = str(caught.value)
+    assert f"--size (of its input, in most cases {size})" in message
+    assert f"--preprocessing ({preprocessing}, if its pictures were prepared as there;" in message
+    assert f"--labels ({labels}, if it was trained on that; or a file" in message
+    with pytest.raises(UsageError, match=r"--labels \(a file with a name a line"):
+        proposed(Description(network=replace(network, columns=7)), Answers(), origin)
+
+
+def test_one_answer_is_not_asked_for_again_while_another_is_missing(proposed):
+    with pytest.raises(UsageError, match=r"give --size \([^-]*\)\.$"):  # and nothing after it
+        proposed(Description(network=CLASSIFIER), Answers(labels="numbers", preprocessing="torchvision"))
+    with pytest.raises(UsageError, match=r"give --preprocessing \([^-]*\)\.$"):
+        proposed(Description(network=CLASSIFIER), Answers(labels="numbers", size=SIZE, resize="stretch"))
+
+
+def test_a_told_origin_is_yours_and_a_found_one_the_tensors(proposed):
+    for told, who in (("torchvision", "you"), (None, "the names of its tensors")):
+        assert said_by(proposed(Description(network=CLASSIFIER), ALL, told=told))["origin"] == who
+
+
+def test_of_few_classes_all_are_answered(proposed):
+    for columns, top in ((2, 2), (5, 5), (6, 5)):
+        says = Description(network=replace(CLASSIFIER, columns=columns))
+        assert proposed(says, ALL).card.decoding.top == top
 
 
 def test_answers_make_the_card_and_are_said_to_be_yours(proposed):
@@ -125,6 +169,30 @@ def test_a_detector_at_another_size_has_other_grids(proposed):
     larger = proposed(says, Answers(labels="coco", size=InputSize(height=320, width=512)), "frozen-graph").card
     assert isinstance(larger.network, SSDLiteSpec)
     assert larger.network.anchors.grids == ((20, 32), (10, 16), (5, 8), (3, 4), (2, 2), (1, 1))
+
+
+def test_mmdetections_detector_is_that_of_its_card_at_its_own_size(proposed):
+    official = load_card("ssdlite-coco-mmdet")
+    says = Description(network=MMDETECTION, input=official.input)
+    with pytest.raises(UsageError, match=r"give --preprocessing \(mmdetection, .*, --labels \(coco, if"):
+        proposed(says, Answers(), "mmdetection")
+    answers = Answers(labels="coco", preprocessing="mmdetection")
+    proposal = proposed(says, answers, "mmdetection")
+    card = proposal.card
+    assert (card.network, card.decoding, card.labels) == (official.network, official.decoding, official.labels)
+    assert card.preprocessing == official.preprocessing
+    assert said_by(proposal)["decoding"] == said_by(proposal)["input"] == "mmdetection's ssdlite_mobilenetv2"
+    with pytest.raises(UsageError, match="--size does not apply: the anchors of mmdetection's"):
+        proposed(says, replace(answers, size=InputSize(height=320, width=512)), "mmdetection")
+
+
+def test_a_file_of_our_own_is_its_card_at_one_size(proposed):
+    official = load_card("fcn-cityscapes")
+    larger = InputSize(height=1024, width=2048)
+    proposal = proposed(official, Answers(size=larger), "native")
+    assert (proposal.card.input, proposal.card.other_inputs) == (larger, ())
+    assert said_by(proposal)["labels"] == "the file's header"
+    assert said_by(proposal)["input"] == "you"
 
 
 def test_the_catalogs_own_weights_need_no_answers_and_take_them(proposed):

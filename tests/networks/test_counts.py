@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnv2deploy.catalog.cards import BackboneSpec, Card, ClassifierSpec, DeepLabSpec, Published, card_names, load_card
+from mnv2deploy.catalog.cards import Card, Published, card_names, load_card
+from mnv2deploy.catalog.network_specs import BackboneSpec, ClassifierSpec, DeepLabSpec
 from mnv2deploy.catalog.spectrum import Size, load_spectrum
 from mnv2deploy.errors import ModelError
 from mnv2deploy.networks import build_network

@@ -17,7 +17,8 @@ from inputs import SEGMENTATION_PHOTOS, decode_photo, input_sha256, load_segment
 from numpy.typing import NDArray
 from street import fetch_bus
 
-from mnv2deploy.catalog.cards import BackboneSpec, Card, DeepLabSpec, load_card
+from mnv2deploy.catalog.cards import Card, load_card
+from mnv2deploy.catalog.network_specs import BackboneSpec, DeepLabSpec
 from mnv2deploy.networks import build_network, load_network
 from mnv2deploy.networks.mobilenet_v2 import Conventions
 from mnv2deploy.runtime.masks import axis_positions, upsample_argmax

@@ -28,7 +28,8 @@ from mnv2deploy.runtime.detect import Detector
 from mnv2deploy.runtime.preprocessing import prepare
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.checkpoint import describe_checkpoint, read_checkpoint
-from mnv2deploy.weights.mmdetection import describe, mmdetection_name
+from mnv2deploy.weights.mmdetection import describe, mmdetection_name, mmdetection_origin
+from mnv2deploy.weights.widths import block_channels
 
 REFERENCE = np.load(Path(__file__).parent.parent / "reference" / "mmdetection.npz")
 META = json.loads(str(REFERENCE["meta"]))
@@ -213,9 +214,31 @@ def test_description_counts_the_classes_of_a_training_of_ones_own() -> None:
     assert describe(shapes, {}, "own.pth").network.columns == 4
 
 
+def test_description_is_of_the_widths_the_tensors_have() -> None:
+    widths = {f"backbone.blocks.{index}.project": count for index, count in enumerate(block_channels(0.5, 1.0))}
+    widths |= {"backbone.stem": 16, "backbone.last": 1280} | {f"extras.{index}.pointwise": 96 for index in range(4)}
+    own = {mmdetection_name(f"{module}.conv.weight"): count for module, count in widths.items()}
+    shapes = {name: ((own[name], *shape[1:]) if name in own else shape) for name, shape in SHAPES.items()}
+    network = describe(shapes, {}, "own.pth").network
+    assert (network.backbone.width_multiplier, network.extras) == (0.5, (96,) * 4)
+    assert network.anchors == CARD.network.anchors
+
+
+def test_numbers_that_prepare_pictures_are_no_weights() -> None:
+    """mmdetection registers them as buffers where it is told to."""
+    buffers = {"data_preprocessor.mean": (3, 1, 1), "data_preprocessor.std": (3, 1, 1)}
+    assert describe({**SHAPES, **buffers}, {}, "own.pth").network == CARD.network
+    raw = {name: np.zeros(shape, np.float32) for name, shape in buffers.items()}
+    assert mmdetection_origin(raw, "own.pth").unused() == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            {f"bbox_head.cls_convs.{index}.1.bias": (485,) for index in range(6)},
+            r"cls_convs.0.1.bias has the shape \(485,\).* not of as many classes",
+        ),
         ({"bbox_head.cls_convs.2.1.bias": (84,)}, r"cls_convs.2.1.bias has the shape \(84,\).* not of as many classes"),
         ({"bbox_head.reg_convs.0.1.bias": (16,)}, r"reg_convs.0.1.bias has the shape \(16,\), but 6 anchors a cell"),
         ({"bbox_head.reg_convs.0.1.bias": ()}, r"but 6 anchors a cell"),

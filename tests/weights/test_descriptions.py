@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_origins import CASES, write
 
+from mnv2deploy.catalog.network_specs import DeepLabSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights import huggingface, mmpretrain, timm, torchvision
 from mnv2deploy.weights.checkpoint import describe_checkpoint
@@ -37,6 +39,18 @@ def test_what_is_missing_or_too_many_is_named(describe: Any, shapes: dict[str, t
         describe(shapes | dict.fromkeys("abcde", (1,)), {}, "m")
     with pytest.raises(CheckpointError, match=r"has the shape \(\), which is no layer's"):
         describe(shapes | {missing[1]: ()}, {}, "m")
+
+
+def test_three_names_are_all_there_are_to_say_and_counters_are_none() -> None:
+    shapes = SHAPES["torchvision"] | {"features.0.1.num_batches_tracked": ()}
+    torchvision.describe(shapes, {}, "m")
+    with pytest.raises(CheckpointError, match=r"no place for: a, b, c\.$"):
+        torchvision.describe(shapes | dict.fromkeys("abc", (1,)), {}, "m")
+
+
+def test_a_layer_without_channels_is_none() -> None:
+    with pytest.raises(CheckpointError, match=r"classifier\.1\.bias has the shape \(0,\), which is no layer's"):
+        torchvision.describe(SHAPES["torchvision"] | {"classifier.1.bias": (0,)}, {}, "m")
 
 
 def test_layer_of_no_width_is_named_with_what_the_nearest_has() -> None:
@@ -76,6 +90,27 @@ def test_config_json_is_needed(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(CheckpointError, match=r"config.json should hold one JSON object"):
         describe_checkpoint(path, "huggingface")
+
+
+def test_what_config_json_leaves_out_has_transformers_own_default() -> None:
+    """MobileNetV2Config's: tf_padding=True, layer_norm_eps=0.001, output_stride=32, depth_multiplier=1.0."""
+    backbone = huggingface.describe(HF.tensors, {"config": {}}, "m").network.backbone
+    assert (backbone.padding, backbone.batch_norm_eps, backbone.output_stride) == ("tf", 1e-3, 32)
+    narrow = CASES["huggingface", "narrow"].tensors
+    with pytest.raises(CheckpointError, match=r"depth_multiplier = 1\.0, but .* width multiplier 0\.75"):
+        huggingface.describe(narrow, {"config": {}}, "m")
+
+
+def test_the_last_convolution_is_unused_in_segmenters_alone() -> None:
+    segmenter = CASES["huggingface", "segmenter"]
+    network = huggingface.describe(segmenter.tensors, segmenter.config, "m").network
+    assert isinstance(network, DeepLabSpec)
+    assert network.head_batch_norm_eps == 1e-5  # written into MobileNetV2DeepLabV3Plus
+    for shapes, unused in ((segmenter.tensors, False), (HF.tensors, True)):
+        raw = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+        names = huggingface.huggingface_origin(raw, "m").unused()
+        assert any(name.startswith("mobilenet_v2.conv_1x1.") for name in names) is unused
+        assert names
 
 
 def test_made_up_labels_are_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ from mnv2deploy.errors import CheckpointError, UsageError
 from mnv2deploy.networks.counts import build_hollow
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.checkpoint import checkpoint_digests, convert, read_checkpoint
-from mnv2deploy.weights.mmsegmentation import mmsegmentation_name
+from mnv2deploy.weights.mmsegmentation import describe, mmsegmentation_name
 
 with np.load(Path(__file__).parent.parent / "reference" / "mmsegmentation.npz") as stored:
     META = json.loads(str(stored["meta"]))
@@ -126,6 +127,34 @@ def test_tensor_without_a_place_is_named(raw: Tensors, name: str) -> None:
 def test_checkpoint_of_other_classes_is_refused(raw: Tensors) -> None:
     with pytest.raises(CheckpointError, match=r"decode_head\.conv_seg\.weight .* another number of classes"):
         convert(raw, "mmsegmentation", shapes_of("fcn-ade20k"), {}, "model.pth")
+
+
+@pytest.mark.parametrize(
+    ("case", "first"),
+    [
+        ("fcn-cityscapes", "convs.0"),
+        ("pspnet-cityscapes", "psp_modules.0.1"),
+        ("deeplabv3-cityscapes", "image_pool.1"),
+        ("deeplabv3plus-cityscapes", "image_pool.1"),
+    ],
+)
+def test_description_has_the_channels_of_a_training_of_ones_own(case: str, first: str) -> None:
+    shapes = {name: tuple(shape) for name, shape in META[case]["shapes"].items()}
+    official = load_card(case).network
+    assert describe(shapes, {}, "own.pth").network == official
+    own = {f"decode_head.{first}.conv.weight": 96, "decode_head.c1_bottleneck.conv.weight": 24}
+    own |= {"decode_head.conv_seg.bias": 3}
+    changed = {name: ((own[name], *shape[1:]) if name in own else shape) for name, shape in shapes.items()}
+    expected = {"channels": 96, "columns": 3}
+    if case.startswith("deeplabv3plus"):
+        expected["low_level_channels"] = 24
+    assert describe(changed, {}, "own.pth").network == dataclasses.replace(official, **expected)
+
+
+def test_checkpoint_without_a_head_says_so() -> None:
+    shapes = {name: tuple(shape) for name, shape in META[SMALL]["shapes"].items() if name.startswith("backbone.")}
+    with pytest.raises(CheckpointError, match="^own.pth: its decode_head is missing; those of FCN, PSPNet"):
+        describe(shapes, {}, "own.pth")
 
 
 TENSORS = {"backbone.conv1.conv.weight": torch.arange(6.0).reshape(2, 3), "decode_head.conv_seg.bias": torch.ones(2)}

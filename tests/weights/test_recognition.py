@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from origin_cases import CLASSES, load
+from safetensors.numpy import save_file
 
-from mnv2deploy.catalog.cards import Card, ClassifierSpec, DeepLabSpec, InputSize, load_card
+from mnv2deploy.catalog.cards import Card, InputSize, load_card
+from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
 from mnv2deploy.errors import CheckpointError, UsageError
 from mnv2deploy.weights import recognition
 from mnv2deploy.weights.description import Description, backbone_keys
 from mnv2deploy.weights.keras import keras_names
+from mnv2deploy.weights.native import WeightsOrigin, native_bytes
 from mnv2deploy.weights.recognition import file_kind, recognise
 from mnv2deploy.weights.tensorflow import read_frozen_graph, read_tensorflowjs
 from mnv2deploy.weights.tensorflow_description import describe_tensorflow
@@ -188,12 +191,40 @@ def test_two_origins_that_fit_are_never_chosen_from(checkpoint, monkeypatch):
     assert recognise(path, "timm").origin == "timm"
 
 
-def test_weights_of_the_catalog_are_known_whatever_the_file_is_called(classifier_weights, tmp_path):
+def test_weights_of_the_catalog_are_known_whatever_the_file_is_called(classifier_weights, pedestrian_weights, tmp_path):
     copy = shutil.copy(classifier_weights.main, tmp_path / "epoch_90.pth")
     found = recognise(Path(copy))
     assert isinstance(found.says, Card)
     assert found.says == load_card("mobilenet-v2")
     assert isinstance(recognise(Path(copy), "torchvision").says, Description)  # told: looked at all the same
+    other = shutil.copy(pedestrian_weights.main, tmp_path / "graph.pth")
+    assert recognise(Path(other)).says == load_card("ssdlite-pedestrian")
+
+
+def test_weights_of_which_one_file_is_another_are_not_the_catalogs(deeplab_weights, tmp_path):
+    for file in deeplab_weights.files.values():
+        shutil.copy(file, tmp_path)
+    assert recognise(tmp_path).says == load_card("deeplabv3-voc")
+    shard = tmp_path / "group1-shard3of3"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    assert isinstance(recognise(tmp_path).says, Description)
+
+
+def test_a_state_dict_of_our_own_is_known_by_its_header(tmp_path):
+    card = load_card("fcn-cityscapes")
+    origin = WeightsOrigin(source="mine", files=(), licence="MIT")
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(native_bytes(card, origin, {"a": np.zeros(3, np.float32)}))
+    for told in (None, "native"):
+        found = recognise(path, told)
+        assert (found.origin, found.says.network) == ("native", card.network)
+    with pytest.raises(CheckpointError, match="lacks features"):
+        recognise(path, "torchvision")
+    save_file({"a": np.zeros(3, np.float32)}, path)
+    with pytest.raises(CheckpointError, match="has no header of mnv2deploy's: it is not one of its state dicts"):
+        recognise(path, "native")
 
 
 def test_a_folder_is_the_checkpoint_in_it(checkpoint, tmp_path):
@@ -215,6 +246,7 @@ def test_a_folder_is_the_checkpoint_in_it(checkpoint, tmp_path):
         ("model.json", b"{}", "tensorflowjs"),
         ("model.safetensors", b"", "safetensors"),
         ("best.PTH", b"\x80", "torch"),
+        ("Frozen.PB", b"", "frozen-graph"),
     ],
 )
 def test_the_kind_of_a_file_is_in_its_first_bytes_or_its_name(file, content, kind, tmp_path):

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from mnv2deploy.errors import CheckpointError
-from mnv2deploy.weights.state_dict import read_state_dict
+from mnv2deploy.weights.state_dict import StateDict, read_state_dict
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.num_batches_tracked": torch.tensor(7)}
 
@@ -36,6 +36,7 @@ def prefixed(prefix: str, state: dict[str, torch.Tensor] | None = None) -> dict[
         {"model": prefixed("module."), "args": argparse.Namespace(lr=0.1, data="/data")},  # torchvision's references
         {"model_state_dict": prefixed("_orig_mod.")},
         {"ema": prefixed("model.")},
+        {"ema": 0.999, "model": "mobilenet_v2", "net": STATE},  # a word for something else
         {"state_dict": prefixed("model.net."), "pytorch-lightning_version": "2.4"},
         # averaged weights come before the others; of them torch counts
         {"state_dict": {"a.weight": torch.zeros(1)}, "state_dict_ema": STATE},
@@ -89,6 +90,11 @@ def laughs() -> bytes:
     return saved({"state_dict": {"a": value}})
 
 
+def quantized() -> bytes:
+    with warnings.catch_warnings(action="ignore"):  # torch will not make such tensors much longer; files have them
+        return saved({"a": torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8)})
+
+
 def safetensors(header: object, data: bytes = b"") -> bytes:
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
@@ -105,6 +111,7 @@ def safetensors(header: object, data: bytes = b"") -> bytes:
         (".pth", saved({"a" * 10_000: 3}), f"'{'a' * 60}' is no tensor"),
         (".pth", saved({}), "it holds no tensors"),
         (".pth", saved({"a": torch.eye(3).to_sparse()}), "a is sparse"),
+        (".pth", quantized(), "a is quantized"),
         (".pth", saved([torch.zeros(3)]), "but one list"),
         (".pth", saved(torch.nn.Linear(2, 2)), "it needs torch.nn.modules.linear.Linear"),
         (".pth", pickle.dumps({"a": argparse.ArgumentParser}), "without running code"),
@@ -179,3 +186,17 @@ def test_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     for name in ("nowhere.pth", "nowhere.safetensors"):
         with pytest.raises(CheckpointError, match="nowhere"):
             read_state_dict(tmp_path / name)
+
+
+def test_tensors_nothing_asked_for_are_told_but_for_counters_and_what_leads_nowhere() -> None:
+    names = ("b.weight", "a.weight", "b.bias", "auxiliary.weight", "a.num_batches_tracked", "n_averaged")
+    raw = {name: np.full(1, index) for index, name in enumerate(names)}
+    origin = StateDict(raw, lambda key: f"{key}.weight", "m.pth")
+    assert origin.unused() == ["a.weight", "auxiliary.weight", "b.bias", "b.weight"]
+    assert origin.tensor("a").item() == 1
+    assert origin.last == "a.weight"
+    assert origin.unused() == ["auxiliary.weight", "b.bias", "b.weight"]
+    with pytest.raises(CheckpointError, match=r"^m\.pth lacks the tensor c\.weight\.$"):
+        origin.tensor("c")
+    aside = StateDict(raw, str, "m.pth", leads_nowhere=("auxiliary.", "a."))
+    assert aside.unused() == ["b.bias", "b.weight"]
