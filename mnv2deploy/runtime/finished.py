@@ -129,9 +129,8 @@ class FinishedDetector:
             height: Of the original picture, pixels.
             width: Of the original picture, pixels.
         """
-        answered = np.arange(len(scores)) < count
-        kept = np.flatnonzero(answered & (scores > np.float32(self._score)) & np.isin(class_ids, self._wanted))
-        kept = kept[: self._most]
+        scores, class_ids = scores[:count], class_ids[:count]
+        kept = np.flatnonzero((scores > np.float32(self._score)) & np.isin(class_ids, self._wanted))[: self._most]
         pixels = boxes[kept].astype(np.float64) * (width, height, width, height)
         found = zip(class_ids[kept].tolist(), scores[kept].tolist(), pixels.tolist(), strict=True)
         detections = tuple(

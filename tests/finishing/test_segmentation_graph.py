@@ -27,7 +27,7 @@ def noise(seed, batch, columns, height, width):
 
 
 @pytest.mark.parametrize("align_corners", [True, False])
-@pytest.mark.parametrize("size", [(33, 49), (32, 48), (50, 31), (9, 13), (7, 11)])
+@pytest.mark.parametrize("size", [(33, 49), (32, 48), (50, 31), (9, 13), (9, 20), (7, 11)])
 def test_mask_is_the_argmax_of_the_stretched_logits(size, align_corners):
     logits = noise(sum(size), 2, 6, 9, 13)
     mask = written(logits, labels_of(range(6)), *size, align_corners=align_corners)
