@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from mnv2deploy.errors import MissingDependencyError
 
-_PACKAGES = {"cyclonedx": "cyclonedx-python-lib", "jinja2": "Jinja2"}
+_PACKAGES = {"cyclonedx": "cyclonedx-python-lib", "jinja2": "Jinja2", "matplotlib": "matplotlib"}
 
 
 def require_release_extra() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,23 +12,14 @@ from mnv2deploy.artifacts.manifest import Manifest
 from mnv2deploy.artifacts.report_figures import scatters
 from mnv2deploy.artifacts.report_layers import layer_chart
 from mnv2deploy.artifacts.report_samples import Sample, choose_pictures, draw_samples
-from mnv2deploy.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["REPORT", "Sample", "choose_pictures", "draw_samples", "render_report", "require_release_extra"]
+__all__ = ["REPORT", "Sample", "choose_pictures", "draw_samples", "render_report"]
 
 REPORT = "report.html"
 _TEMPLATE = "report.html.j2"
-
-
-def require_release_extra() -> None:
-    """Raises MissingDependencyError unless what the report needs is installed; imports none of it."""
-    if missing := [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]:
-        raise MissingDependencyError(
-            f"The report of a release needs {', '.join(missing)}; install with: pip install 'mnv2deploy[release]'"
-        )
 
 
 def render_report(manifest: Manifest, samples: Sequence[Sample], recipe_text: str) -> str:
@@ -42,11 +32,7 @@ def render_report(manifest: Manifest, samples: Sequence[Sample], recipe_text: st
 
     Returns:
         HTML that refers to nothing outside itself and runs no script.
-
-    Raises:
-        MissingDependencyError: the release extra is not installed.
     """
-    require_release_extra()
     shown, tiles = words.tiles(manifest)
     checks = [check for artifact in manifest.artifacts for check in artifact.checks]
     return (
