@@ -6,10 +6,10 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo artifacts test check bench clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (a few minutes the first time)"
@@ -30,6 +30,10 @@ demo: $(STAMP)  ## install, fetch real weights, export, quantize; classify, dete
 	$(BIN)/mnv2deploy detect build/demo/motorcycle_left.png --model models/build/ssdlite-coco-int8.onnx -o build/demo/detected-int8.jpg
 	$(BIN)/mnv2deploy segment build/demo/astronaut.png --model models/build/deeplabv3-voc.onnx -o build/demo
 	@echo "Look at the pictures in $(CURDIR)/build/demo"
+
+artifacts: $(STAMP)  ## build, check and publish the releases of every recipe in models/, into models/build/
+	$(BIN)/mnv2deploy build
+	$(BIN)/mnv2deploy verify models/build
 
 test: check  ## check, and run every test on real weights and real pictures
 	@MNV2DEPLOY_CACHE="$${MNV2DEPLOY_CACHE:-$(CURDIR)/build/cache}" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term

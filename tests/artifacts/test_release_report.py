@@ -13,7 +13,6 @@ from manifests import DIGEST, a_file, a_manifest, a_quantized_artifact, an_artif
 from mnv2deploy.artifacts.manifest import Answer, Check, Golden, Layer, Weights
 from mnv2deploy.artifacts.report import render_report
 from mnv2deploy.artifacts.report_samples import Sample
-from mnv2deploy.errors import MissingDependencyError
 
 BAD = "$x$ <script>alert(1)</script> \" ' & {{ 7 * 7 }} {% raw %}"
 SAMPLES = [
@@ -257,12 +256,6 @@ def test_golden_boxes_and_shares_are_on_the_page():
     )
     shares = Golden(picture="g.png", tolerance=0.0, outputs=(), answers=(Answer(label="cat", class_id=8, share=0.125),))
     assert "cat 8 12.5 %" in read(a_manifest(task="segment", artifacts=(an_artifact(golden=shares),))).text
-
-
-def test_without_the_extra_it_is_said_what_to_install(monkeypatch):
-    monkeypatch.setattr("mnv2deploy.artifacts.report.find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"jinja2, matplotlib; .*mnv2deploy\[release\]"):
-        render_report(a_manifest(), SAMPLES, RECIPE)
 
 
 def luminance(colour: str) -> float:

@@ -170,6 +170,17 @@ def test_sha256sum_and_verify_agree(workshop, cli):
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
+@pytest.mark.network
+@pytest.mark.parametrize("width", [1280, 390])
+def test_its_report_opens_in_a_browser_and_asks_for_nothing(workshop, browser, width):
+    page = browser.open_page(workshop.release / "report.html", width=width, dark=True)
+    assert page.console == []
+    assert page.requests == []
+    assert page.scroll_width == width
+    for word in ("small-int8.onnx", "min_agreement", "Passed" if "Passed" in page.text else "passed", "SQNR"):
+        assert word in page.text
+
+
 def test_the_manifest_says_what_was_measured(workshop):
     from mnv2deploy.artifacts.manifest import read_manifest
 
