@@ -110,7 +110,7 @@ def _print_plan(recipes: Sequence[Path], options: BuildOptions, *, json: bool) -
         for path, steps in plans.items()
         for step, there in steps
     ]
-    typer.echo(format_table(["RECIPE", "STEP", ""], rows))
+    typer.echo(format_table(["RECIPE", "STEP", "STATE"], rows))
 
 
 def _report(outcomes: Sequence[Outcome], *, json: bool, quiet: bool) -> None:
