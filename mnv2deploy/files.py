@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnv2deploy.errors import UsageError
+from mnv2deploy.errors import MissingDependencyError, Mnv2deployError, UsageError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -36,6 +37,18 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}; choose another place.") from error
+
+
+def explain(error: OSError, where: Path) -> Mnv2deployError:
+    """What to tell a person of files that could not be written.
+
+    Args:
+        error: As the system raised it.
+        where: The folder they were to be in.
+    """
+    if error.errno == errno.ENOSPC:
+        return MissingDependencyError(f"{where}: the disk is full; make room and try again.")
+    return UsageError(f"{where} cannot be written: {error.strerror or error}; choose another place.")
 
 
 def make_folder(path: Path) -> list[Path]:

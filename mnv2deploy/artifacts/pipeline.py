@@ -17,7 +17,7 @@ from mnv2deploy.artifacts.manifest import PictureSet, Speed
 from mnv2deploy.artifacts.recipes import ArtifactOptions, Recipe
 from mnv2deploy.artifacts.source import Source, find_source
 from mnv2deploy.artifacts.store import Store
-from mnv2deploy.artifacts.watching import Watcher
+from mnv2deploy.artifacts.watching import StepProgress, Watcher
 from mnv2deploy.calibration.find import find_set
 from mnv2deploy.calibration.recipe import recipe_for
 from mnv2deploy.evaluation.opening import open_for
@@ -139,9 +139,10 @@ class _Build:
         self._settings = settings
         self._names = step_names(recipe)
         self._pictures = recipe.find(recipe.measure.pictures)
+        self._progress = StepProgress(settings.progress)
 
     def export(self) -> Path:
-        offline, progress = self._settings.offline, self._settings.progress
+        offline, progress = self._settings.offline, self._progress
         inputs = {
             **self.source.identity,
             "options": plain(self._recipe.export),
@@ -169,7 +170,7 @@ class _Build:
         }
 
         def make(folder: Path) -> None:
-            offline, progress = self._settings.offline, self._settings.progress
+            offline, progress = self._settings.offline, self._progress
             calibrated = find_set(calibration, offline=offline, progress=progress)
             measured = find_set(self._pictures, offline=offline, progress=progress)
             for warning in (*calibrated.warnings, *measured.warnings):
@@ -207,7 +208,7 @@ class _Build:
         }
 
         def make(folder: Path) -> None:
-            progress = self._settings.progress
+            progress = self._progress
             pictures = find_set(self._pictures, offline=self._settings.offline, progress=progress)
             steps.make_measurements(folder, artifacts[name], floats, pictures, dataset, golden, progress)
 
@@ -219,12 +220,12 @@ class _Build:
             "by": made_by(_RUNTIME, ("benchmark", "runtime")),
             "on": measured_on(),
         }
-        made = self._step("time", inputs, lambda to: steps.make_times(to, artifacts, self._settings.progress))
+        made = self._step("time", inputs, lambda to: steps.make_times(to, artifacts, self._progress))
         return dict(zip(artifacts, steps.read_result(made, steps.Times).artifacts, strict=True))
 
     def pictures(self) -> Sequence[Path]:
         """To compare answers on."""
-        return find_set(self._pictures, offline=self._settings.offline, progress=self._settings.progress).pictures
+        return find_set(self._pictures, offline=self._settings.offline, progress=self._progress).pictures
 
     def _dataset(self, floats: Path) -> tuple[Path, PictureSet] | None:
         """The labelled set and what it is called; its digest is of every file of it."""
@@ -248,12 +249,13 @@ class _Build:
 
         def watched(folder: Path) -> None:
             watcher.makes(recipe, name, place)
+            self._progress.step = f"{recipe} {place} {name}"
             make(folder)
 
         try:
             kept = store.run(kind, inputs, watched)
         finally:
-            self._settings.progress.stop()
+            self._progress.stop()
         watcher.done(recipe, name, place, kept)
         return kept.folder
 

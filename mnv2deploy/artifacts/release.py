@@ -24,7 +24,7 @@ from mnv2deploy.artifacts.sbom import SBOM, sbom
 from mnv2deploy.artifacts.triton import triton_repository
 from mnv2deploy.contract import Contract
 from mnv2deploy.errors import UsageError
-from mnv2deploy.files import make_folder, sync
+from mnv2deploy.files import explain, make_folder, output_folder, sync
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.verified import sha256_of
@@ -158,18 +158,21 @@ def publish(built: Built, manifest: Manifest, output: Path, locks: Path, progres
 
     Raises:
         UsageError: something that is no release has the name, or the folder cannot be written.
+        MissingDependencyError: the disk is full.
     """
-    make_folder(output)
     release = output / manifest.name
-    with _alone(release, locks), _new_folder(release) as new:
-        if release.exists() and not (release / MANIFEST).is_file():
-            raise UsageError(f"{release} is there and is no release; move it away, or choose another --output.")
-        write_release(built, manifest, new, progress)
-        if release.exists() and checksums(release) == checksums(new):
-            return False
-        sync(new)
-        _exchange(new, release)
-        return True
+    try:
+        with output_folder(output), _alone(release, locks), _new_folder(release) as new:
+            if release.exists() and not (release / MANIFEST).is_file():
+                raise UsageError(f"{release} is there and is no release; move it away, or choose another --output.")
+            write_release(built, manifest, new, progress)
+            if release.exists() and checksums(release) == checksums(new):
+                return False
+            sync(new)
+            _exchange(new, release)
+            return True
+    except OSError as error:
+        raise explain(error, output) from error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ damaged is noticed and made again. Builds that want the same step at the same ti
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import shutil
@@ -20,8 +19,7 @@ from typing import Any
 
 import filelock
 
-from mnv2deploy.errors import MissingDependencyError, UsageError
-from mnv2deploy.files import make_folder, sync
+from mnv2deploy.files import explain, make_folder, sync
 from mnv2deploy.weights.verified import sha256_of
 
 _RECORD = "step.json"
@@ -104,7 +102,7 @@ class Store:
                     sync(making)
                     _move(making, folder)
             except OSError as error:
-                raise _explain(error, self._root) from error
+                raise explain(error, self._root) from error
             self.made.add(key)
             return Kept(folder=folder, key=key, was_made=True, seconds=time.monotonic() - start)
 
@@ -153,9 +151,3 @@ def _move(source: Path, folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).replace(folder / name)
     sync(folder)
-
-
-def _explain(error: OSError, where: Path) -> Exception:
-    if error.errno == errno.ENOSPC:
-        return MissingDependencyError(f"{where}: the disk is full; make room and build again, what is done is kept.")
-    return UsageError(f"{where} cannot be written: {error.strerror or error}; set MNV2DEPLOY_CACHE to another folder.")

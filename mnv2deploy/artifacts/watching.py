@@ -6,6 +6,7 @@ import logging
 import sys
 
 from mnv2deploy.artifacts.store import Kept
+from mnv2deploy.progress import Progress
 
 LOG = logging.getLogger("mnv2deploy.build")
 LEVELS = ("error", "warning", "info", "debug")
@@ -31,6 +32,27 @@ class Watcher:
 
     def warns(self, recipe: str, message: str) -> None:
         """There is something to know."""
+
+
+class StepProgress:
+    """Says in front of what a step does which step it is.
+
+    Attributes:
+        step: To be said; empty says nothing.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.step = ""
+
+    def start(self, description: str, total: int | None) -> None:
+        self._progress.start(f"{self.step}: {description}" if self.step else description, total)
+
+    def update(self, done: int) -> None:
+        self._progress.update(done)
+
+    def stop(self) -> None:
+        self._progress.stop()
 
 
 class LogWatcher(Watcher):

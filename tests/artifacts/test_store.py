@@ -160,7 +160,7 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path):
         with Path("/dev/full").open("w") as file:
             file.write("x")
 
-    with pytest.raises(MissingDependencyError, match="the disk is full; make room and build again"):
+    with pytest.raises(MissingDependencyError, match="the disk is full; make room and try again"):
         Store(tmp_path).run("export", {}, fill)
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import run_cli
 
 RECIPE = """\
 model = "mobilenet-v2"
@@ -22,6 +23,7 @@ profile = "fast"
 
 [measure]
 pictures = "imagenet-20"
+dataset = "${MNV2DEPLOY_TEST_SET}"
 speed = false
 
 [[artifacts]]
@@ -35,6 +37,8 @@ quantized = true
 [artifacts.checks]
 max_megabytes = 4
 min_agreement = 80
+min_accuracy = 75
+max_drop = 15
 
 [[artifacts]]
 name = "int8-end-to-end"
@@ -96,7 +100,8 @@ class Workshop:
         for child in cache.iterdir() if cache.is_dir() else ():
             if child.name != "steps":
                 (own / child.name).symlink_to(child)
-        self.environment = {"MNV2DEPLOY_CACHE": str(own)}
+        self.environment = {"MNV2DEPLOY_CACHE": str(own), "MNV2DEPLOY_TEST_SET": str(folder / "labelled")}
+        run_cli("pull", "imagenet-20", "-o", folder / "labelled", **self.environment)
         self._kill_one()
         self.killed = sorted(path.name for path in (folder / "models").iterdir())
         self.steps = sorted(path.name.partition("-")[0] for path in (own / "steps").iterdir() if path.name != "locks")
@@ -193,8 +198,13 @@ def test_the_manifest_says_what_was_measured(workshop):
         assert artifact.agreement is not None
         assert artifact.agreement.share >= 0.8
         assert artifact.agreement.pictures.pictures == 20
+        assert artifact.accuracy is not None
+        assert artifact.accuracy.drop is not None
     assert quantized.agreement.share == finished.agreement.share
-    assert [check.name for check in quantized.checks] == ["max_megabytes", "min_agreement"]
+    assert [check.name for check in quantized.checks] == ["max_megabytes", "min_agreement", "min_accuracy", "max_drop"]
+    assert floats.accuracy is not None
+    assert (floats.accuracy.metric, floats.accuracy.dataset.pictures) == ("top_1", 20)
+    assert floats.accuracy.value == pytest.approx(0.9, abs=0.051)
     assert len(quantized.layers) == 53
     assert manifest.calibration is not None
     assert manifest.calibration.pictures == 24
@@ -222,6 +232,44 @@ def test_the_same_recipe_gives_the_same_bytes_elsewhere(workshop, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "unchanged" not in done.stderr
     assert contents(other / "out" / "small") == contents(workshop.release)
+
+
+def test_two_builds_at_once_do_not_harm_each_other(workshop):
+    before = contents(workshop.release)
+    (workshop.release / "README.md").write_text("changed by hand", encoding="utf-8")
+    builds = [
+        subprocess.Popen(
+            [sys.executable, "-m", "mnv2deploy", "build", "models/small.toml", "--json"],
+            cwd=workshop.folder,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **workshop.environment},
+        )
+        for _ in range(2)
+    ]
+    answers = [json.loads(process.communicate(timeout=120)[0])["releases"][0]["status"] for process in builds]
+    assert sorted(answers) == ["published", "unchanged"]
+    assert contents(workshop.release) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX's")
+def test_a_release_that_cannot_be_written_whole_is_not_there(workshop):
+    """No file may be larger than 100 kB, as if the disk were full: the artifacts cannot be copied."""
+    import resource
+
+    done = subprocess.run(
+        [sys.executable, "-m", "mnv2deploy", "build", "models/small.toml", "-o", "nowhere"],
+        cwd=workshop.folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **workshop.environment},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "nowhere cannot be written: File too large; choose another place." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workshop.folder / "nowhere").exists()
 
 
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(workshop):
