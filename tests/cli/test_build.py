@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import run_cli
 
 RECIPE = """\
 model = "mobilenet-v2"
@@ -101,7 +100,8 @@ class Workshop:
             if child.name != "steps":
                 (own / child.name).symlink_to(child)
         self.environment = {"MNV2DEPLOY_CACHE": str(own), "MNV2DEPLOY_TEST_SET": str(folder / "labelled")}
-        run_cli("pull", "imagenet-20", "-o", folder / "labelled", **self.environment)
+        pulled = ["pull", "imagenet-20", "-o", str(folder / "labelled")]
+        subprocess.run([sys.executable, "-m", "mnv2deploy", *pulled], check=True, capture_output=True)
         self._kill_one()
         self.killed = sorted(path.name for path in (folder / "models").iterdir())
         self.steps = sorted(path.name.partition("-")[0] for path in (own / "steps").iterdir() if path.name != "locks")
