@@ -131,6 +131,16 @@ def test_rounding_is_forgiven_and_other_weights_are_not(scale, tmp_path, picture
     assert check_golden(eight, tmp_path, eight_golden) == []
 
 
+def test_a_score_of_eight_bits_may_be_further_off(tmp_path, picture):
+    model = tiny_classifier(tmp_path / "c.onnx", LABELS)
+    golden = measure_golden(model, picture, is_quantized=False)
+    red, *others = golden.answers
+    moved = dataclasses.replace(golden, answers=(dataclasses.replace(red, score=red.score - 0.1), *others))
+    (difference,) = check_golden(model, tmp_path, moved)
+    assert f"c.onnx gives red a score of {red.score:.3f} instead of {red.score - 0.1:.3f}" in difference
+    assert check_golden(quantized_in_name(model, tmp_path / "c8.onnx"), tmp_path, moved) == []
+
+
 def test_one_value_may_be_further_off_than_the_mean(tmp_path, picture):
     model = tiny_segmenter(tmp_path / "s.onnx", LABELS)
     golden = measure_golden(model, picture, is_quantized=False)
