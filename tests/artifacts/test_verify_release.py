@@ -409,6 +409,15 @@ def test_releases_are_found_in_a_folder_and_one_that_lost_its_manifest_too(made,
             find_releases(folder)
 
 
+def test_a_folder_that_cannot_be_read_is_wrong_usage(tmp_path, monkeypatch):
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UsageError, match="cannot be read: Permission denied"):
+        find_releases(tmp_path)
+
+
 def test_progress_counts_files_and_artifacts_and_ends(release):
     said: list[tuple[object, ...]] = []
 
