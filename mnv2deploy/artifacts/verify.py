@@ -62,7 +62,11 @@ def find_releases(folder: Path) -> list[Path]:
         raise UsageError(f"{folder} is not a folder; give the folder of a release.")
     if _is_release(folder):
         return [folder]
-    if releases := sorted(path for path in folder.iterdir() if path.is_dir() and _is_release(path)):
+    try:
+        releases = sorted(path for path in folder.iterdir() if path.is_dir() and _is_release(path))
+    except OSError as error:
+        raise UsageError(f"{folder}: the folder of a release cannot be read: {error.strerror}.") from error
+    if releases:
         return releases
     raise UsageError(f"{folder} is not the folder of a release: there is no {MANIFEST} in it, nor in a folder of it.")
 

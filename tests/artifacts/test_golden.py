@@ -68,7 +68,7 @@ def test_the_golden_picture_is_the_photo_averaged_down_and_nothing_else(photos, 
 
 def test_a_small_photo_keeps_its_pixels_and_a_narrow_one_its_side(tmp_path):
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (200, 320, 3), dtype=np.uint8)
+    pixels = random.integers(0, 256, (200, 319, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "small.png"), pixels[..., ::-1])
     (tmp_path / "golden.png").write_bytes(make_golden_picture(tmp_path / "small.png"))
     assert np.array_equal(images.read(tmp_path / "golden.png"), pixels)
@@ -129,6 +129,16 @@ def test_rounding_is_forgiven_and_other_weights_are_not(scale, tmp_path, picture
     eight = quantized_in_name(model, tmp_path / "c8.onnx")
     eight_golden = dataclasses.replace(golden, tolerance=0.1)
     assert check_golden(eight, tmp_path, eight_golden) == []
+
+
+def test_a_score_of_eight_bits_may_be_further_off(tmp_path, picture):
+    model = tiny_classifier(tmp_path / "c.onnx", LABELS)
+    golden = measure_golden(model, picture, is_quantized=False)
+    red, *others = golden.answers
+    moved = dataclasses.replace(golden, answers=(dataclasses.replace(red, score=red.score - 0.1), *others))
+    (difference,) = check_golden(model, tmp_path, moved)
+    assert f"c.onnx gives red a score of {red.score:.3f} instead of {red.score - 0.1:.3f}" in difference
+    assert check_golden(quantized_in_name(model, tmp_path / "c8.onnx"), tmp_path, moved) == []
 
 
 def test_one_value_may_be_further_off_than_the_mean(tmp_path, picture):
@@ -225,7 +235,7 @@ def whole_numbers(path: Path) -> Path:
 
 def test_of_whole_numbers_three_of_four_have_to_be_equal(tmp_path, picture):
     model = whole_numbers(tmp_path / "c.onnx")
-    golden = measure_golden(model, picture, is_quantized=False)
+    golden = measure_golden(model, picture, is_quantized=True)
     assert check_golden(model, tmp_path, golden) == []
 
     def change(count: int) -> list[str]:

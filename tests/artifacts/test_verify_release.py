@@ -339,7 +339,8 @@ def test_a_name_that_leads_out_is_refused_and_never_opened(name, release, monkey
     usual = Path.open
     monkeypatch.setattr(Path, "open", lambda self, *args, **kw: (opened.add(str(self)), usual(self, *args, **kw))[1])
     bad = found(release)
-    assert bad[MANIFEST][0] == f"manifest.json lists {name!r}, which is no path inside the release; it was not opened."
+    refusal = f"manifest.json lists {name!r}, which is no path inside the release; it was not opened."
+    assert bad == {MANIFEST: [refusal]}, "the name is shown nowhere else"
     ours = {path for path in opened if not path.startswith(("/proc/", "/sys/"))}
     assert ours == {str(release / file) for file in FILES}
     artifact = dataclasses.replace(
@@ -407,6 +408,15 @@ def test_releases_are_found_in_a_folder_and_one_that_lost_its_manifest_too(made,
     for folder in (tmp_path / "all" / "neither", tmp_path / "nowhere", made / MANIFEST):
         with pytest.raises(UsageError, match="folder"):
             find_releases(folder)
+
+
+def test_a_folder_that_cannot_be_read_is_wrong_usage(tmp_path, monkeypatch):
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UsageError, match="cannot be read: Permission denied"):
+        find_releases(tmp_path)
 
 
 def test_progress_counts_files_and_artifacts_and_ends(release):

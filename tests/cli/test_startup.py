@@ -44,6 +44,7 @@ def modules_loaded_by(*arguments):
         ["evaluate", "--help"],
         ["bench", "--help"],
         ["export", "--help"],
+        ["verify", "--help"],
         ["models"],
     ],
 )
