@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mnv2deploy.artifacts.checksums import CHECKSUMS
 from mnv2deploy.artifacts.manifest import MANIFEST, Artifact, Manifest, ReleasedFile, read_manifest
-from mnv2deploy.artifacts.release_files import SUMS, is_safe, read_sums, walk
+from mnv2deploy.artifacts.release_files import is_safe, read_sums, walk
 from mnv2deploy.artifacts.verify_artifact import verify_artifact
 from mnv2deploy.errors import Mnv2deployError, UsageError
 from mnv2deploy.progress import SILENT, Progress
@@ -73,7 +74,7 @@ def find_releases(folder: Path) -> list[Path]:
 
 def _is_release(folder: Path) -> bool:
     """One that lost its manifest is one too: it must not be passed over."""
-    return any(os.path.lexists(folder / name) for name in (MANIFEST, SUMS))
+    return any(os.path.lexists(folder / name) for name in (MANIFEST, CHECKSUMS))
 
 
 def verify_release(folder: Path, progress: Progress = SILENT) -> Verification:
@@ -156,12 +157,12 @@ class _Release:
                 self._row(MANIFEST).problems.append(
                     f"{MANIFEST} lists {file.name!r}, which is no path inside the release; it was not opened."
                 )
-            elif file.name in {MANIFEST, SUMS, *names}:
+            elif file.name in {MANIFEST, CHECKSUMS, *names}:
                 self._row(MANIFEST).problems.append(f"{MANIFEST} lists {file.name}, which it should not or did before.")
             else:
                 self._check_file(file)
             names.add(file.name)
-        for name in set(self.digests) - names - {MANIFEST, SUMS}:
+        for name in set(self.digests) - names - {MANIFEST, CHECKSUMS}:
             self._row(name).problems.append(f"{name} is not part of the release: {MANIFEST} does not list it.")
 
     def _check_file(self, file: ReleasedFile) -> None:
@@ -180,24 +181,24 @@ class _Release:
 
     def _check_sums(self, manifest: Manifest | None) -> None:
         """The sums are those of all files of the release; of all that are there, where the manifest is lost."""
-        row = self._row(SUMS)
-        if SUMS not in self.digests:
-            row.problems += [] if row.problems else [f"{SUMS} is missing."]
+        row = self._row(CHECKSUMS)
+        if CHECKSUMS not in self.digests:
+            row.problems += [] if row.problems else [f"{CHECKSUMS} is missing."]
             return
         row.checked.append("names")
-        sums, problems = read_sums(self.folder / SUMS)
+        sums, problems = read_sums(self.folder / CHECKSUMS)
         listed = self.digests if manifest is None else [file.name for file in _listed(manifest)]
-        wanted = {MANIFEST, *listed} - {SUMS}
+        wanted = {MANIFEST, *listed} - {CHECKSUMS}
         row.problems += [
             *problems,
-            *(f"{SUMS} does not list {name}." for name in sorted(wanted - set(sums)) if is_safe(name)),
-            *(f"{SUMS} lists {name}, which is not part of the release." for name in sorted(set(sums) - wanted)),
+            *(f"{CHECKSUMS} does not list {name}." for name in sorted(wanted - set(sums)) if is_safe(name)),
+            *(f"{CHECKSUMS} lists {name}, which is not part of the release." for name in sorted(set(sums) - wanted)),
         ]
         for name, digest in sums.items():
             if name in self.digests and not (file := self._row(name)).problems:
                 file.checked += [] if "sha256" in file.checked else ["sha256"]
                 if self.digests[name] != digest:
-                    file.problems.append(f"{name} {_digests(self.digests[name], digest, SUMS)}")
+                    file.problems.append(f"{name} {_digests(self.digests[name], digest, CHECKSUMS)}")
 
     def _check_artifact(self, artifact: Artifact) -> None:
         """Its contract and its answers; of a file that is not the manifest's they would mean nothing."""

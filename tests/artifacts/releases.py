@@ -8,11 +8,10 @@ from pathlib import Path
 
 from manifests import a_manifest, an_artifact
 
+from mnv2deploy.artifacts.checksums import CHECKSUMS as SUMS
 from mnv2deploy.artifacts.golden import make_golden_picture, measure_golden
 from mnv2deploy.artifacts.manifest import MANIFEST, Artifact, Manifest, ReleasedFile, read_manifest
 from mnv2deploy.runtime.session import Session
-
-SUMS = "SHA256SUMS"
 
 
 def released(folder: Path, name: str) -> ReleasedFile:
