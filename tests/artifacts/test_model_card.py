@@ -204,7 +204,7 @@ def test_sides_are_told_in_the_order_they_are_given():
 def test_agreement_counted_alike_is_explained_once():
     agreement = a_quantized_artifact().agreement
     alike = dataclasses.replace(agreement, share=0.5)
-    other = dataclasses.replace(agreement, pictures=PictureSet(name="others", pictures=9, sha256="f" * 64))
+    other = dataclasses.replace(agreement, share=0.9, pictures=PictureSet(name="others", pictures=9, sha256="f" * 64))
     artifacts = (
         an_artifact(),
         a_quantized_artifact(),
