@@ -189,6 +189,32 @@ def test_preparation_is_told_in_words(values, words):
     assert words in body(a_manifest(artifacts=(an_artifact(contract=contract),)))
 
 
+def test_sides_are_told_in_the_order_they_are_given():
+    tall = dataclasses.replace(a_contract(), input=dataclasses.replace(a_contract().input, height=48, width=64))
+    text = body(a_manifest(artifacts=(an_artifact(contract=tall),)))
+    assert "Stretch it to 48 x 64 pixels (height x width)" in text
+    assert "NCHW, float32 (N, 3, 48, 64); the numbers are N, channels, height, width." in text
+    graph_input = dataclasses.replace(tall.input, layout="NHWC", dtype="uint8")
+    preprocessing = dataclasses.replace(tall.preprocessing, mean=(0.0,) * 3, std=(1.0,) * 3)
+    tall = dataclasses.replace(tall, input=graph_input, preprocessing=preprocessing)
+    text = body(a_manifest(artifacts=(an_artifact(contract=tall),)))
+    assert "NHWC, uint8 (N, 48, 64, 3); the numbers are N, height, width, channels." in text
+
+
+def test_agreement_counted_alike_is_explained_once():
+    agreement = a_quantized_artifact().agreement
+    alike = dataclasses.replace(agreement, share=0.5)
+    other = dataclasses.replace(agreement, share=0.9, pictures=PictureSet(name="others", pictures=9, sha256="f" * 64))
+    artifacts = (
+        an_artifact(),
+        a_quantized_artifact(),
+        *(an_artifact(name, made_from="fp32", agreement=one) for name, one in (("a", alike), ("b", other))),
+    )
+    text = body(a_manifest(artifacts=artifacts))
+    assert text.count("on the 20 pictures of imagenet-20") == 1
+    assert text.count("on the 9 pictures of others") == 1
+
+
 def test_weights_of_unknown_licence_are_not_given_one():
     assert "The licence of the weights is not known." in body(a_manifest(weights=weights(licence="unknown")))
     assert "Apache-2.0: the licence of the weights" in body()
