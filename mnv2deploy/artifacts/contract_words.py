@@ -67,11 +67,6 @@ def outputs(contract: Contract) -> tuple[tuple[str, str], ...]:
     return tuple((output.name, words.get(output.meaning, output.meaning)) for output in contract.outputs)
 
 
-def decodes_itself(contract: Contract) -> bool:
-    """Whether the graph's outputs are answers, not numbers that are still to be decoded."""
-    return not any(output.meaning in _RAW for output in contract.outputs)
-
-
 def take_it(artifact: Artifact) -> str:
     """Who should take an artifact, in Markdown."""
     contract, quantization = artifact.contract, artifact.contract.provenance.quantization
@@ -83,6 +78,6 @@ def take_it(artifact: Artifact) -> str:
         reasons.append("what the others are compared with")
     if contract.input.dtype == "uint8":
         reasons.append("takes a picture's bytes and normalises them itself")
-    if decodes_itself(contract):
+    if contract.finished:
         reasons.append("decodes its answers itself, so that any ONNX runtime gives them")
     return "; ".join(reasons)

@@ -50,7 +50,6 @@ def model_card(manifest: Manifest) -> str:
         agreements=_agreements(manifest),
         datasets=_datasets(manifest),
         outputs=contract_words.outputs,
-        decodes_itself=contract_words.decodes_itself,
         take_it=contract_words.take_it,
         noise=_noise,
         metrics=_METRICS,

@@ -20,6 +20,7 @@ from tiny_models import GREEN, RED, save_picture, tiny_classifier, tiny_segmente
 from mnv2deploy.artifacts.golden import _compare_ranked, _samples, check_golden, make_golden_picture, measure_golden
 from mnv2deploy.artifacts.manifest import Answer, GoldenOutput
 from mnv2deploy.errors import InputError, ModelError
+from mnv2deploy.finishing.artifact import finish
 from mnv2deploy.runtime import images
 from mnv2deploy.runtime.pipeline import open_pipeline
 from mnv2deploy.runtime.session import Session
@@ -222,32 +223,23 @@ def test_more_threads_and_no_optimisation_give_golden_answers(artifacts, photos,
             assert off < golden.tolerance / 50
 
 
-def whole_numbers(path: Path) -> Path:
-    """A classifier of 80 columns, three of them with a label, that answers whole numbers, as a graph that decodes."""
-    random = np.random.default_rng(0)
-    model = onnx.load(tiny_classifier(path, LABELS, weights=random.normal(0, 50, (3, 80))))
-    model.graph.node[-1].output[0] = "numbers"
-    model.graph.node.append(onnx.helper.make_node("Cast", ["numbers"], ["logits"], to=onnx.TensorProto.INT64))
-    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.INT64, ["N", 80]))
-    onnx.save(model, path)
-    return path
-
-
-def test_of_whole_numbers_three_of_four_have_to_be_equal(tmp_path, picture):
-    model = whole_numbers(tmp_path / "c.onnx")
-    golden = measure_golden(model, picture, is_quantized=True)
-    assert check_golden(model, tmp_path, golden) == []
+def test_of_a_mask_three_of_four_values_have_to_be_equal(tmp_path, picture):
+    model = finish(
+        tiny_segmenter(tmp_path / "raw.onnx", LABELS), tmp_path / "c.onnx", byte_input=False, end_to_end=True
+    )
+    golden = measure_golden(model.path, picture, is_quantized=True)
+    assert check_golden(model.path, tmp_path, golden) == []
 
     def change(count: int) -> list[str]:
         values = tuple(value + (index < count) for index, value in enumerate(golden.outputs[0].values))
         output = dataclasses.replace(golden.outputs[0], values=values)
-        return check_golden(model, tmp_path, dataclasses.replace(golden, outputs=(output,)))
+        return check_golden(model.path, tmp_path, dataclasses.replace(golden, outputs=(output,)))
 
     assert change(16) == []
-    assert change(17) == ["On golden.png c.onnx answers otherwise: 17 of 64 values of logits differ."]
+    assert change(17) == ["On golden.png c.onnx answers otherwise: 17 of 64 values of mask differ."]
     output = dataclasses.replace(golden.outputs[0], shape=(81,))
-    (difference,) = check_golden(model, tmp_path, dataclasses.replace(golden, outputs=(output,)))
-    assert "of the shape (80,) instead of (81,)" in difference
+    (difference,) = check_golden(model.path, tmp_path, dataclasses.replace(golden, outputs=(output,)))
+    assert "instead of (81,)" in difference
 
 
 def test_ranked_scores_are_compared_within_the_tolerance_and_a_count_by_the_answers():
