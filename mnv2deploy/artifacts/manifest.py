@@ -246,7 +246,7 @@ class Artifact:
         agreement: With the first; None of the first, and where no pictures are named.
         accuracy: None where no labelled set is named.
         speed: None where it was not measured.
-        layers: Of a quantized artifact.
+        layers: Of the first quantized artifact; the others have the same.
         golden: What it answers to the golden picture.
         checks: Those of the recipe.
     """

@@ -56,10 +56,11 @@ def _artifact(built: Built, option: ArtifactOptions, contract: Contract) -> Arti
     recipe, path = built.recipe, built.artifacts[option.name]
     measured = built.measured[option.name]
     first = recipe.artifacts[0].name
+    is_first_quantized = option == next((one for one in recipe.artifacts if one.quantized), None)
     artifact = Artifact(
         name=option.name,
         file=_named(path, f"{recipe.name}-{option.name}.onnx"),
-        made_from=None if option.name == first else first,
+        made_from=_parent(built, option),
         contract=contract,
         parameters=built.exported.parameters,
         multiply_adds=built.exported.multiply_adds,
@@ -67,11 +68,20 @@ def _artifact(built: Built, option: ArtifactOptions, contract: Contract) -> Arti
         agreement=measured.agreement,
         accuracy=measured.accuracy,
         speed=built.times.get(option.name),
-        layers=built.quantized.layers if option.quantized and built.quantized else (),
+        layers=built.quantized.layers if is_first_quantized and built.quantized else (),
         golden=measured.golden,
         checks=(),
     )
     return dataclasses.replace(artifact, checks=check(artifact, option.checks.given()))
+
+
+def _parent(built: Built, option: ArtifactOptions) -> str | None:
+    """The artifact this one was made from: the plain one as exact as it is, or else the first."""
+    first, *others = built.recipe.artifacts
+    if option == first:
+        return None
+    plain = [one for one in others if one.quantized and not (one.input or one.end_to_end)]
+    return plain[0].name if option.quantized and plain and option != plain[0] else first.name
 
 
 def _calibration(artifacts: tuple[Artifact, ...]) -> PictureSet | None:

@@ -205,7 +205,8 @@ def test_the_manifest_says_what_was_measured(workshop):
     assert floats.accuracy is not None
     assert (floats.accuracy.metric, floats.accuracy.dataset.pictures) == ("top_1", 20)
     assert floats.accuracy.value == pytest.approx(0.9, abs=0.051)
-    assert len(quantized.layers) == 53
+    assert (len(quantized.layers), len(finished.layers)) == (53, 0)
+    assert [one.made_from for one in manifest.artifacts] == [None, "fp32", "int8"]
     assert manifest.calibration is not None
     assert manifest.calibration.pictures == 24
     assert quantized.golden.answers[0].label == floats.golden.answers[0].label
