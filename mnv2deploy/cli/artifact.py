@@ -8,6 +8,8 @@ import typer
 
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".h5", ".keras", ".pb", ".tflite")
+
 
 def find_artifact(model: str, task: str | None = None, *, offline: bool, quiet: bool) -> Path:
     """Finds the artifact a model's name or path stands for.
@@ -28,20 +30,17 @@ def find_artifact(model: str, task: str | None = None, *, offline: bool, quiet: 
     path = Path(model)
     if path.suffix == ".toml":
         raise UsageError(f"{model} is a card or recipe; make its artifact with 'mnv2deploy export {model}'.")
+    if path.suffix in _CHECKPOINTS and path.is_file():
+        raise UsageError(f"{model} is a checkpoint; make its artifact with 'mnv2deploy export --from {model}'.")
     if path.is_file() or (path.suffix == ".onnx" and not path.is_dir()):
         return path
-    from difflib import get_close_matches
-
-    from mnv2deploy.catalog.cards import card_names, card_path, load_card
+    from mnv2deploy.catalog.cards import card_names, card_path, load_card, near_name
 
     if model not in card_names():
         if path.is_dir():
             raise UsageError(f"{model} is a folder, not a model; name an artifact, a file that ends in .onnx.")
-        near = get_close_matches(model.casefold(), card_names(), 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            f"{model}: there is no such file, and no such model in the catalog; it has {', '.join(card_names())}.{hint}"
-        )
+        there_are = f"it has {', '.join(card_names())}.{near_name(model)}"
+        raise UsageError(f"{model}: there is no such file, and no such model in the catalog; {there_are}")
     cached = _cache_path(model, card_path(model))
     if not cached.is_file():
         if (
@@ -80,7 +79,8 @@ def _build_once(model: str, output: Path, *, offline: bool, quiet: bool) -> None
 
 def _build(model: str, output: Path, *, offline: bool, quiet: bool) -> None:
     from mnv2deploy.catalog.cards import load_card
-    from mnv2deploy.cli.export import require_build_extra, run_export
+    from mnv2deploy.cli.export import run_export
+    from mnv2deploy.cli.export_arguments import require_build_extra
 
     try:
         require_build_extra()

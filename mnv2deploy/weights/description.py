@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
-from mnv2deploy.catalog.cards import ClassifierSpec, InputSize, NetworkSpec
+from mnv2deploy.catalog.cards import BackboneSpec, ClassifierSpec, InputSize, NetworkSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.widths import Layer, describe_backbone
@@ -25,7 +25,10 @@ class Description:
         input: Of the network, where the file says.
         preprocessing: For the whole of it: resize, colour, mean and std.
         labels: Names of the columns of the logits, in order.
-        activation: What the origin applies to the logits.
+        activation: What turns the logits into probabilities; of one output it is always ``softmax``, see
+            ``is_single``.
+        is_single: Whether its classifier has one output, of a sigmoid: the network gets two columns, 0 and that one,
+            whose softmax is that sigmoid's answer for either class.
         align_corners: Of a segmenter: how its logits are upsampled.
         scales_itself: Whether mean and std stand in the network itself, so that no others will do.
         sides: What the input's sides have to be a multiple of; None where the network is its own at ``input`` alone.
@@ -37,7 +40,8 @@ class Description:
     input: InputSize | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
-    activation: Literal["softmax", "sigmoid"] = "softmax"
+    activation: Literal["softmax", "sigmoid"] | None = None
+    is_single: bool = False
     align_corners: bool | None = None
     scales_itself: bool = False
     sides: int | None = 1
@@ -101,8 +105,8 @@ def describe_classifier(
     batch_norm_eps: float,
     blocks: int = 17,
     output_stride: int = 32,
-) -> ClassifierSpec:
-    """The classifier a torch checkpoint holds, whatever it calls its tensors.
+) -> Description:
+    """The classifier a torch checkpoint holds, whatever it calls its tensors; a single output as two columns.
 
     Args:
         name_of: The checkpoint's name of one of our tensors.
@@ -132,7 +136,15 @@ def describe_classifier(
         output_stride=output_stride,
     )
     columns = out_channels(shapes, name_of("classifier.bias"), where).channels
-    return ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=columns)
+    return of_classifier(backbone, columns)
+
+
+def of_classifier(
+    backbone: BackboneSpec, outputs: int, activation: Literal["softmax", "sigmoid"] | None = None
+) -> Description:
+    """What is known of a classifier of so many outputs: of one as two columns, see `Description.is_single`."""
+    network = ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=max(outputs, 2))
+    return Description(network=network, activation="softmax" if outputs == 1 else activation, is_single=outputs == 1)
 
 
 def out_channels(shapes: Shapes, name: str, where: str, axis: int = 0) -> Layer:

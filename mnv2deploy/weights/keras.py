@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.cards import ClassifierSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config
-from mnv2deploy.weights.description import Description, Shapes, backbone_keys, out_channels, require_names
+from mnv2deploy.weights.description import (
+    Description,
+    Shapes,
+    backbone_keys,
+    of_classifier,
+    out_channels,
+    require_names,
+)
 from mnv2deploy.weights.keras_config import read_model
 from mnv2deploy.weights.keras_files import read_datasets
 from mnv2deploy.weights.widths import Layer, describe_backbone
@@ -39,11 +45,7 @@ _NUMBERED = {
 
 
 class KerasCheckpoint:
-    """A Keras model's tensors; kernels are (height, width, in, out), depthwise ones (height, width, channels, 1).
-
-    A Dense layer of one unit, to be followed by a sigmoid, becomes two columns, 0 and its own: their softmax is that
-    sigmoid's answer for either class.
-    """
+    """A Keras model's tensors; kernels are (height, width, in, out), depthwise ones (height, width, channels, 1)."""
 
     def __init__(self, raw: Tensors, where: str) -> None:
         self._raw = raw
@@ -62,9 +64,7 @@ class KerasCheckpoint:
         array = self._raw[name]
         if array.ndim == 4:
             return array.transpose((2, 3, 0, 1) if ".depthwise." in key else (3, 2, 0, 1))
-        array = array.T
-        is_single = key.startswith("classifier.") and array.shape[:1] == (1,)
-        return np.concatenate([np.zeros_like(array), array]) if is_single else array
+        return array.T
 
     def unused(self) -> list[str]:
         """See `Origin.unused`."""
@@ -98,12 +98,11 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         padding="tf",
         batch_norm_eps=model.batch_norm_eps,
     )
-    columns = max(out_channels(shapes, name_of("classifier.bias"), where).channels, 2)
-    return Description(
-        network=ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=columns),
+    outputs = out_channels(shapes, name_of("classifier.bias"), where).channels
+    return replace(
+        of_classifier(backbone, outputs, model.activation),
         input=model.input,
         preprocessing=model.preprocessing,
-        activation=model.activation if columns > 2 else "softmax",
         scales_itself=model.scales_itself,
         sides=model.sides,
         is_assumed=not model.scales_itself,

@@ -44,9 +44,9 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
     """
     del config
     weights = {name: shapes[name] for name in without_observers(shapes)}
-    network = describe_classifier(naming(weights), weights, where, padding="torch", batch_norm_eps=1e-5)
-    backbone = replace(network.backbone, activation=_activation(shapes) or "relu6")
-    return Description(network=replace(network, backbone=backbone))
+    said = describe_classifier(naming(weights), weights, where, padding="torch", batch_norm_eps=1e-5)
+    backbone = replace(said.network.backbone, activation=_activation(shapes) or "relu6")
+    return replace(said, network=replace(said.network, backbone=backbone))
 
 
 def check(card: Card, names: Collection[str], where: str) -> None:
