@@ -96,6 +96,28 @@ def _first_of(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
+def require_one_layer(backbone: Collection[str], shapes: Shapes, where: str) -> None:
+    """Checks that behind a whole backbone stands one linear layer.
+
+    Args:
+        backbone: What its tensors are called; where one of them is missing, nothing is said of the head.
+        shapes: What the checkpoint has.
+        where: File name, for messages.
+
+    Raises:
+        CheckpointError: there is none, or more than one; named.
+    """
+    if not set(backbone) <= set(shapes):
+        return
+    layers = [name for name in shapes if len(shapes[name]) == 2 and name not in backbone]
+    if not layers:
+        raise CheckpointError(f"{where} has no classifier: it is a backbone alone. Save the whole model.")
+    if len(layers) > 1:
+        raise CheckpointError(
+            f"{where} has a head of several layers ({_first_of(layers)}), which is not supported: one linear layer is."
+        )
+
+
 def describe_classifier(
     name_of: Callable[[str], str],
     shapes: Shapes,
@@ -120,8 +142,9 @@ def describe_classifier(
     Raises:
         CheckpointError: tensors are missing or too many, or their shapes are no MobileNetV2's; named.
     """
-    keys = [*backbone_keys(blocks, last=True), "classifier.weight", "classifier.bias"]
-    require_names(map(name_of, keys), shapes, where)
+    keys = [name_of(key) for key in backbone_keys(blocks, last=True)]
+    require_one_layer(keys, shapes, where)
+    require_names([*keys, name_of("classifier.weight"), name_of("classifier.bias")], shapes, where)
 
     def layer(module: str) -> Layer:
         return out_channels(shapes, name_of(f"backbone.{module}.conv.weight"), where)

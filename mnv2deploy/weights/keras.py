@@ -21,6 +21,7 @@ from mnv2deploy.weights.description import (
     of_classifier,
     out_channels,
     require_names,
+    require_one_layer,
 )
 from mnv2deploy.weights.keras_config import read_model
 from mnv2deploy.weights.keras_files import read_datasets
@@ -84,7 +85,9 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
             keras.applications' or compute something else; named.
     """
     name_of = keras_names(shapes)
-    require_names(map(name_of, [*_KEYS, "classifier.weight", "classifier.bias"]), shapes, where)
+    keys = [name_of(key) for key in _KEYS]
+    require_one_layer(keys, shapes, where)
+    require_names([*keys, name_of("classifier.weight"), name_of("classifier.bias")], shapes, where)
     model = read_model(config, where)
 
     def layer(module: str) -> Layer:

@@ -297,6 +297,9 @@ def test_a_file_without_names_is_refused(file, content, says, tmp_path):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ModelError, match=says):
         read_labels(str(path), 3, "classify", "mine.pth")
+    with pytest.raises(ModelError) as caught:
+        read_labels(str(path), 3, "classify", "mine.pth")
+    assert not any(word in str(caught.value) for word in ("Expecting", "codec"))
 
 
 def test_an_unknown_set_of_labels_lists_those_there_are():

@@ -36,6 +36,7 @@ def prefixed(prefix: str, state: dict[str, torch.Tensor] | None = None) -> dict[
         {"model": prefixed("module."), "args": argparse.Namespace(lr=0.1, data="/data")},  # torchvision's references
         {"model_state_dict": prefixed("_orig_mod.")},
         {"ema": prefixed("model.")},
+        {"model": STATE, "best": np.float64(71.2), "seen": np.int64(3), "half": np.float32(0.5)},
         {"state_dict": prefixed("model.net."), "pytorch-lightning_version": "2.4"},
         # averaged weights come before the others; of them torch counts
         {"state_dict": {"a.weight": torch.zeros(1)}, "state_dict_ema": STATE},
