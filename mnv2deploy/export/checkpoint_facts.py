@@ -50,7 +50,9 @@ def facts(card: Card, origin: str, said_by: Mapping[str, str]) -> Iterator[Fact]
         yield Fact("decoding", f"{card.decoding.activation}, {nms}", said_by["decoding"])
     if isinstance(card.decoding, ClassificationDecoding):
         yield Fact("decoding", card.decoding.activation, said_by["decoding"])
-    yield Fact("labels", ", ".join(names[:3]) + ", ..." * (len(names) > 3), said_by["labels"])
+    least = min(card.labels, key=lambda label: label.column)
+    numbered = f" (numbered from {least.class_id})" * (least.class_id > least.column)
+    yield Fact("labels", ", ".join(names[:3]) + ", ..." * (len(names) > 3) + numbered, said_by["labels"])
 
 
 def title(network: NetworkSpec) -> str:

@@ -302,6 +302,17 @@ def test_a_file_without_names_is_refused(file, content, says, tmp_path):
     assert not any(word in str(caught.value) for word in ("Expecting", "codec"))
 
 
+def test_numbers_that_begin_with_one_are_said(proposed, tmp_path):
+    (tmp_path / "kinds.json").write_text('{"cat": 1, "dog": 2}')
+    two = Description(network=replace(CLASSIFIER, columns=2))
+    proposal = proposed(two, replace(ALL, labels=str(tmp_path / "kinds.json")))
+    assert [(label.column, label.class_id) for label in proposal.card.labels] == [(0, 1), (1, 2)]
+    assert {fact.what: fact.value for fact in proposal.facts}["labels"] == "cat, dog (numbered from 1)"
+    (tmp_path / "kinds.json").write_text('{"cat": 0, "dog": 1}')
+    proposal = proposed(two, replace(ALL, labels=str(tmp_path / "kinds.json")))
+    assert {fact.what: fact.value for fact in proposal.facts}["labels"] == "cat, dog"
+
+
 def test_an_unknown_set_of_labels_lists_those_there_are():
     with pytest.raises(UsageError, match=r"no such file; the catalog's label sets are ade20k, cityscapes, coco"):
         read_labels("objects365", 3, "classify", "mine.pth")
