@@ -41,7 +41,7 @@ def test_what_is_missing_or_too_many_is_named(describe: Any, shapes: dict[str, t
     with pytest.raises(CheckpointError, match=r"^m has tensors the network has no place for: a, b, c and 2 more\.$"):
         describe(shapes | dict.fromkeys("abcde", (1,)), {}, "m")
     with pytest.raises(CheckpointError, match=r"has the shape \(\), which is no layer's"):
-        describe(shapes | {missing[1]: ()}, {}, "m")
+        describe(shapes | {head[1]: ()}, {}, "m")
 
 
 def test_layer_of_no_width_is_named_with_what_the_nearest_has() -> None:
