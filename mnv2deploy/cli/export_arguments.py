@@ -30,8 +30,10 @@ def choices(option: str) -> str:
 
 def check_words(said: dict[str, Any], opset: int | None) -> None:
     """Raises UsageError where an option has a value it does not know."""
-    for option, values in {**CHOICES, "opset": OPSETS}.items():
-        value = opset if option == "opset" else said.get(option)
+    if opset not in (None, *OPSETS):
+        raise UsageError(f"--opset {opset} cannot be written; choose {OPSETS[0]} to {OPSETS[-1]}.")
+    for option, values in CHOICES.items():
+        value = said[option]
         if value not in (None, *values):
             among = ", ".join(map(str, values))
             raise UsageError(f"--{option.replace('_', '-')} {value} is not one of {among}.")

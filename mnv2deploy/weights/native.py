@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mnv2deploy.catalog.cards import Card, check_labels
 from mnv2deploy.catalog.sources import Download
 from mnv2deploy.errors import CheckpointError
-from mnv2deploy.structure import StructureError, build
+from mnv2deploy.structure import build
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.state_dict import StateDict
 
@@ -139,7 +139,8 @@ def _read_header(path: Path) -> _Header | None:
         header = build(_Header, table)
         check_labels(header.card)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        why = f" ({error})" if isinstance(error, StructureError) else ""  # others are Python's own
+        is_ours = isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError)
+        why = f" ({error})" if is_ours else ""  # others are Python's own
         raise CheckpointError(f"{path} has a header of mnv2deploy's that cannot be understood{why}.") from error
     return header
 
