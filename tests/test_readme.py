@@ -37,7 +37,7 @@ def agree(shown, printed):
     )
 
 
-def test_every_command_prints_what_the_readme_says(tmp_path, photos):
+def test_every_command_prints_what_the_readme_says(tmp_path, photos, artifacts):
     for folder in ("models", "calib"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("build", "*photos"))
     sessions = list(console_sessions())

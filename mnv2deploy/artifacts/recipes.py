@@ -49,6 +49,7 @@ class CheckpointOptions:
         resize: Instead of the preprocessing's.
         interpolation: Instead of the preprocessing's.
         output_stride: Of a segmenter's backbone.
+        activation: Of a classifier's logits.
     """
 
     path: str
@@ -60,6 +61,7 @@ class CheckpointOptions:
     resize: Literal["stretch", "centre_crop", "pad"] | None = None
     interpolation: Literal["bilinear", "antialias", "bicubic"] | None = None
     output_stride: int | None = None
+    activation: Literal["softmax", "sigmoid"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

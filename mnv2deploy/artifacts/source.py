@@ -70,12 +70,12 @@ def _answers(recipe: Recipe, options: CheckpointOptions, size: InputSize | None)
         interpolation=options.interpolation,
         size=size,
         output_stride=options.output_stride,
+        activation=options.activation,
     )
 
 
 def _size(recipe: Recipe) -> InputSize:
     try:
-        height, width = (int(side) for side in (recipe.export.size or "").split("x"))
-        return InputSize(height=height, width=width)
+        return InputSize.parse(recipe.export.size or "")
     except ValueError as error:
-        raise ModelError(f"{recipe.path}: export.size is no size; give height x width, as 512x1024.") from error
+        raise ModelError(f"{recipe.path}: export.size {error}.") from error

@@ -7,6 +7,8 @@ a card of your own.
 
 from __future__ import annotations
 
+import difflib
+import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from mnv2deploy.errors import ModelError, UsageError
 from mnv2deploy.structure import build
 
 _CATALOG = Path(__file__).parent
+_LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,21 @@ class InputSize:
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
+
+    @classmethod
+    def parse(cls, text: str) -> InputSize:
+        """``512x1024`` as a size, and ``224`` as that of a square.
+
+        Raises:
+            ValueError: it is none, or larger than any network of this kind: a mistake that would take all memory.
+        """
+        sides = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)
+        if not sides:
+            raise ValueError(f"{text} is no size; give height x width, as 512x1024")
+        size = cls(height=int(sides[1]), width=int(sides[2] or sides[1]))
+        if max(size.height, size.width) > _LARGEST_SIDE:
+            raise ValueError(f"{text} is too large; a side has at most {_LARGEST_SIDE} pixels")
+        return size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +144,8 @@ class Card:
         made_for = task_of(self.network)
         if self.task != made_for:
             raise ValueError(f"{self.network.architecture} is a network to {made_for} with, not to {self.task}")
+        if self.network.columns == 1 and getattr(self.decoding, "activation", None) == "softmax":
+            raise ValueError("the softmax of one column is always 1; a classifier of one output has columns = 2")
         for size in (self.input, *self.other_inputs):
             check_resize(self.task, self.preprocessing, size.height, size.width)
 
@@ -159,6 +179,12 @@ def card_path(name: str) -> Path:
     return _CATALOG / "models" / f"{name}.toml"
 
 
+def near_name(name: str) -> str:
+    """`` Did you mean mobilenet-v2?``, or nothing where no model is called nearly so."""
+    near = difflib.get_close_matches(name.casefold(), card_names(), 1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
 def load_card(name_or_path: str) -> Card:
     """Reads a card of the catalog by name, or one of your own by the path of its TOML.
 
@@ -170,7 +196,8 @@ def load_card(name_or_path: str) -> Card:
     if path.suffix != ".toml":
         path = card_path(name_or_path)
         if name_or_path not in card_names():
-            raise UsageError(f"There is no model {name_or_path!r}; the catalog has {', '.join(card_names())}.")
+            there_are = f"the catalog has {', '.join(card_names())}.{near_name(name_or_path)}"
+            raise UsageError(f"There is no model {name_or_path!r}; {there_are}")
     table = read_toml(path)
     try:
         if made_here := sorted({"name", "download"} & set(table)):

@@ -50,7 +50,8 @@ def named_preprocessing(name_or_path: str, size: InputSize) -> Preprocessing:
     """A convention by its name, or the preprocessing in a TOML file of your own.
 
     Args:
-        name_or_path: For example ``torchvision``; or a file with the keys of a card's ``[preprocessing]``.
+        name_or_path: For example ``torchvision``; or a file with the keys of a card's ``[preprocessing]``, in such a
+            table or bare.
         size: Of the input: what is cropped is 0.875 of the shorter side.
 
     Raises:
@@ -59,7 +60,8 @@ def named_preprocessing(name_or_path: str, size: InputSize) -> Preprocessing:
     """
     if name_or_path.endswith(".toml"):
         try:
-            return build(Preprocessing, read_toml(Path(name_or_path)))
+            table = read_toml(Path(name_or_path))
+            return build(Preprocessing, table.get("preprocessing", table))
         except ValueError as error:
             raise ModelError(f"{name_or_path}: {error}.") from error
     if name_or_path not in CONVENTIONS:
@@ -76,6 +78,18 @@ def named_preprocessing(name_or_path: str, size: InputSize) -> Preprocessing:
         pad_value=convention.pad_value if convention.resize == "pad" else None,
         **convention.scale,
     )
+
+
+def scaled(preprocessing: Preprocessing, size: InputSize, new: InputSize) -> Preprocessing:
+    """The same for an input of another size: the same share of the picture is cropped.
+
+    Args:
+        preprocessing: With a crop, for ``size``.
+        size: Of the input it was made for.
+        new: Of the input it is to be for.
+    """
+    share = max(size.height, size.width) / (preprocessing.shorter_side or 1)
+    return replace(preprocessing, shorter_side=round(max(new.height, new.width) / share))
 
 
 def changed(

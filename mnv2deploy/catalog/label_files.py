@@ -70,8 +70,11 @@ def _sorted(path: Path) -> list[Label]:
         entries = json.loads(text) if path.suffix == ".json" else [line.strip() for line in text.rstrip().splitlines()]
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is no file of names: it is not text in UTF-8.") from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is no file of names: {error}.") from error
+        where = f" from line {error.lineno} on" if isinstance(error, json.JSONDecodeError) else ""
+        raise ModelError(f"{path} is no file of names: it is not JSON{where}.") from error
     names = _by_number(entries)
     if not names or not all(isinstance(name, str) and name for name in names.values()):
         raise ModelError(

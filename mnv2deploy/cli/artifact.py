@@ -8,6 +8,8 @@ import typer
 
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".h5", ".keras", ".pb", ".tflite")
+
 
 def find_artifact(model: str, task: str | None = None, *, offline: bool, quiet: bool) -> Path:
     """Finds the artifact a model's name or path stands for.
@@ -28,21 +30,18 @@ def find_artifact(model: str, task: str | None = None, *, offline: bool, quiet: 
     path = Path(model)
     if path.suffix == ".toml":
         raise UsageError(f"{model} is a card or recipe; make its artifact with 'mnv2deploy export {model}'.")
+    if path.suffix in _CHECKPOINTS and path.is_file():
+        raise UsageError(f"{model} is a checkpoint; make its artifact with 'mnv2deploy export --from {model}'.")
     if path.is_file() or (path.suffix == ".onnx" and not path.is_dir()):
         return path
-    from difflib import get_close_matches
-
-    from mnv2deploy.catalog.cards import card_names, card_path, load_card
+    from mnv2deploy.catalog.cards import card_names, load_card, near_name
 
     if model not in card_names():
         if path.is_dir():
             raise UsageError(f"{model} is a folder, not a model; name an artifact, a file that ends in .onnx.")
-        near = get_close_matches(model.casefold(), card_names(), 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            f"{model}: there is no such file, and no such model in the catalog; it has {', '.join(card_names())}.{hint}"
-        )
-    cached = _cache_path(model, card_path(model))
+        there_are = f"it has {', '.join(card_names())}.{near_name(model)}"
+        raise UsageError(f"{model}: there is no such file, and no such model in the catalog; {there_are}")
+    cached = cached_artifact(model)
     if not cached.is_file():
         if (
             task is not None and (other := load_card(model).task) != task
@@ -52,17 +51,19 @@ def find_artifact(model: str, task: str | None = None, *, offline: bool, quiet: 
     return cached
 
 
-def _cache_path(model: str, card: Path) -> Path:
+def cached_artifact(model: str) -> Path:
+    """Where the artifact of a model of the catalog is kept, for this version of its card and of this program."""
     import hashlib
 
     from mnv2deploy import __version__
     from mnv2deploy.cache import cache_dir
+    from mnv2deploy.catalog.cards import card_path
 
     # What makes the graph is part of the name: an artifact of older code is not taken for one of this.
     package = Path(__file__).parent.parent
     makers = sorted(path for room in ("export", "networks") for path in (package / room).glob("*.py"))
     made_by = b"".join(path.read_bytes() for path in makers)
-    key = hashlib.sha256(card.read_bytes() + __version__.encode() + made_by).hexdigest()[:12]
+    key = hashlib.sha256(card_path(model).read_bytes() + __version__.encode() + made_by).hexdigest()[:12]
     return cache_dir() / "artifacts" / f"{model}-{key}.onnx"
 
 
@@ -80,7 +81,8 @@ def _build_once(model: str, output: Path, *, offline: bool, quiet: bool) -> None
 
 def _build(model: str, output: Path, *, offline: bool, quiet: bool) -> None:
     from mnv2deploy.catalog.cards import load_card
-    from mnv2deploy.cli.export import require_build_extra, run_export
+    from mnv2deploy.cli.export import run_export
+    from mnv2deploy.cli.export_arguments import require_build_extra
 
     try:
         require_build_extra()

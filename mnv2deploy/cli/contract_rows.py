@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnv2deploy.contract import Contract, Input, Quantization
+    from mnv2deploy.contract import Contract, Input, Provenance, Quantization
 
 Row = tuple[str, str]
 
@@ -30,7 +30,7 @@ def contract_rows(contract: Contract, path: Path, size: int) -> list[Row]:
         ("decoding", ("in the graph: " if contract.finished else "") + _in_words(contract.decoding)),
         ("opset", f"{made.opset}, runs in onnxruntime {made.minimum_onnxruntime} and later"),
         *quantization_rows(made.quantization),
-        ("made from", f"{made.model}, {made.source}, {made.licence}"),
+        ("made from", ", ".join([made.model, made.source, *_files(made), f"licence {made.licence}"])),
         ("made with", ", ".join(f"{tool} {version}" for tool, version in made.tools)),
     ]
 
@@ -49,6 +49,12 @@ def quantization_rows(made: Quantization | None) -> list[Row]:
         ("answers in float", ", ".join(made.float_answers) or "none"),
         ("float artifact", made.float_sha256),
     ]
+
+
+def _files(made: Provenance) -> list[str]:
+    """Files that nobody else can fetch again are known by their hashes."""
+    is_local = made.source == "local file"
+    return [f"{name} (sha256 {digest})" for name, digest in made.weights_sha256] if is_local else []
 
 
 def _input(graph_input: Input) -> str:

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnv2deploy.catalog.conventions import CONVENTIONS, INTERPOLATIONS, RESIZES
-from mnv2deploy.errors import MissingDependencyError, UsageError
+from mnv2deploy.catalog.conventions import CONVENTIONS
+from mnv2deploy.cli.export_arguments import (
+    OPSETS,
+    check_files,
+    check_words,
+    choices,
+    input_size,
+    refuse_checkpoint,
+    require_build_extra,
+)
+from mnv2deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from mnv2deploy.catalog.cards import Card, InputSize
+    from mnv2deploy.catalog.cards import Card
     from mnv2deploy.export.artifact import Exported
     from mnv2deploy.export.checkpoint_facts import Fact
 
@@ -36,16 +45,19 @@ def export(
         typer.Option("--output", "-o", metavar="FILE", help="The artifact to write.  [default: NAME.onnx]"),
     ] = None,
     origin: Annotated[
-        str | None, typer.Option(help="With --from: where it comes from, instead of what its tensors' names show.")
+        str | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="With --from: where it comes from, instead of what its tensors' names show: torchvision, timm, "
+            "huggingface, mmpretrain, mmsegmentation, mmdetection, keras, tensorflowjs, frozen-graph, tflite, native.",
+        ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="With --from: refuse it unless it is made to classify, detect or segment.")
+        str | None, typer.Option(metavar=choices("task"), help="With --from: a check; another task is refused.")
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(
-            metavar="deeplabv3|deeplabv3plus|fcn|pspnet", help="With --from: a check; another head is refused."
-        ),
+        typer.Option(metavar=choices("head"), help="With --from: a check; another head is refused."),
     ] = None,
     labels: Annotated[
         str | None,
@@ -63,17 +75,32 @@ def export(
         ),
     ] = None,
     resize: Annotated[
-        str | None, typer.Option(help=f"With --from: {', '.join(RESIZES)}, whatever the preprocessing says.")
+        str | None,
+        typer.Option(metavar=choices("resize"), help="With --from: whatever the preprocessing says."),
     ] = None,
     interpolation: Annotated[
-        str | None, typer.Option(help=f"With --from: {', '.join(INTERPOLATIONS)}, whatever the preprocessing says.")
+        str | None,
+        typer.Option(metavar=choices("interpolation"), help="With --from: whatever the preprocessing says."),
     ] = None,
     output_stride: Annotated[
         int | None,
-        typer.Option(help="With --from: 8, 16 or 32, of a segmenter that does not show it.", show_default=False),
+        typer.Option(
+            metavar=choices("output_stride"),
+            help="With --from: of a TensorFlow segmenter whose graph does not show it.",
+            show_default=False,
+        ),
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            metavar=choices("activation"), help="With --from: what a classifier that does not say it ends in."
+        ),
     ] = None,
     opset: Annotated[
-        int | None, typer.Option(help="ONNX opset of the graph.  [default: 18]", show_default=False)
+        int | None,
+        typer.Option(
+            metavar=f"{OPSETS[0]}..{OPSETS[-1]}", help="ONNX opset of the graph.  [default: 18]", show_default=False
+        ),
     ] = None,
     simplify: Annotated[
         bool | None,
@@ -85,7 +112,7 @@ def export(
         str | None,
         typer.Option(
             metavar="HEIGHTxWIDTH",
-            help="Size of the input, one that the card has; with --from any.  [default: the card's first]",
+            help="Of the input, 224 for 224x224: one that the card has, or with --from any.  [default: the card's]",
         ),
     ] = None,
     weights: Annotated[
@@ -116,7 +143,9 @@ def export(
         "resize": resize,
         "interpolation": interpolation,
         "output_stride": output_stride,
+        "activation": activation,
     }
+    check_words(said, opset)
     options: dict[str, Any] = {
         "opset": opset,
         "simplify": simplify,
@@ -194,11 +223,10 @@ def _export_checkpoint(
     from mnv2deploy.cli.table import format_table
 
     require_build_extra()
-    _check_files(output, options["state_dict"])
-    _check_words(said)
+    check_files(output, options["state_dict"], options["pictures"])
     from mnv2deploy.export.from_checkpoint import Answers, card_from_checkpoint
 
-    answers = Answers(size=None if size is None else _input_size(size), **said)
+    answers = Answers(size=None if size is None else input_size(size), **said)
     proposal = card_from_checkpoint(checkpoint, answers, origin)
     if not quiet:
         rows = [[fact.what, fact.value, fact.said_by] for fact in proposal.facts]
@@ -217,12 +245,13 @@ def run_export(model: str, output: Path, *, size: str | None = None, quiet: bool
         UsageError: the output's name is not an artifact's, or the model is not made for this size.
     """
     require_build_extra()
-    _check_files(output, options.get("state_dict"))
+    refuse_checkpoint(model)
+    check_files(output, options.get("state_dict"), options.get("pictures", ()))
     from mnv2deploy.catalog.cards import load_card
 
     card = load_card(model)
     if size is not None:
-        card = card.at(_input_size(size))
+        card = card.at(input_size(size))
     return _run(card, output, quiet=quiet, **options)
 
 
@@ -235,49 +264,6 @@ def _run(card: Card, output: Path, *, quiet: bool, **options: Any) -> Exported:
         return export_artifact(card, output, progress=progress, **options)
     finally:
         progress.stop()
-
-
-def _check_files(output: Path | None, state_dict: Path | None) -> None:
-    if output is not None and output.suffix != ".onnx":
-        raise UsageError(f"{output}: an artifact's name ends in .onnx.")
-    if state_dict is not None and state_dict.suffix != ".safetensors":
-        raise UsageError(f"{state_dict}: the name of a state dict ends in .safetensors.")
-
-
-def _check_words(said: dict[str, Any]) -> None:
-    """Raises UsageError where an option has a value it does not know."""
-    allowed: dict[str, tuple[object, ...]] = {
-        "task": ("classify", "detect", "segment"),
-        "head": ("deeplabv3", "deeplabv3plus", "fcn", "pspnet"),
-        "resize": RESIZES,
-        "interpolation": INTERPOLATIONS,
-        "output_stride": (8, 16, 32),
-    }
-    for option, values in allowed.items():
-        if said[option] not in (None, *values):
-            among = ", ".join(map(str, values))
-            raise UsageError(f"--{option.replace('_', '-')} {said[option]} is not one of {among}.")
-
-
-def _input_size(text: str) -> InputSize:
-    """``512x1024`` as a size."""
-    from re import fullmatch
-
-    from mnv2deploy.catalog.cards import InputSize
-
-    if not (sides := fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)):
-        raise UsageError(f"--size {text} is no size; give height x width, as 512x1024.")
-    return InputSize(height=int(sides[1]), width=int(sides[2]))
-
-
-def require_build_extra() -> None:
-    """Raises MissingDependencyError unless what building needs is installed; imports none of it."""
-    from importlib.util import find_spec
-
-    if missing := [name for name in ("torch", "onnx", "onnxscript", "onnxsim") if find_spec(name) is None]:
-        raise MissingDependencyError(
-            f"Building an artifact needs {', '.join(missing)}; install with: pip install 'mnv2deploy[build]'"
-        )
 
 
 def _print(exported: Exported) -> None:

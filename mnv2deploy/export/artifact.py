@@ -16,7 +16,7 @@ from mnv2deploy.catalog.cards import Card
 from mnv2deploy.catalog.network_specs import SSDLiteSpec
 from mnv2deploy.catalog.photos import SAMPLE_PHOTOS, load_photos
 from mnv2deploy.contract import BoxDecoding, Contract, Decoding, DetectionDecoding, Input, Output, Provenance
-from mnv2deploy.errors import ModelError
+from mnv2deploy.errors import DownloadError, ModelError
 from mnv2deploy.export import graph, parity
 from mnv2deploy.export.pooling import project_pooled_branch_once, use_global_average_pool
 from mnv2deploy.export.pyramid import convolve_before_stretching
@@ -178,8 +178,11 @@ def _find_weights(card: Card, weights: Path | None, offline: bool, progress: Pro
 
 
 def _sample_photos(offline: bool, progress: Progress) -> list[Path]:
-    downloads = load_photos(SAMPLE_PHOTOS)
-    return [path for item in downloads for path in fetch(item, offline=offline, progress=progress).files.values()]
+    try:
+        downloads = [fetch(item, offline=offline, progress=progress) for item in load_photos(SAMPLE_PHOTOS)]
+    except DownloadError as error:
+        raise DownloadError(f"{error} Or check it on pictures of your own, with --pictures FILE.") from error
+    return [path for download in downloads for path in download.files.values()]
 
 
 def _weights_origin(card: Card, source: str, checkpoint: Path, raw: Tensors) -> WeightsOrigin:

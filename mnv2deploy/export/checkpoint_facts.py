@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mnv2deploy.catalog.cards import Card
 from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec, NetworkSpec, SSDLiteSpec
-from mnv2deploy.contract import BoxDecoding, Preprocessing
+from mnv2deploy.contract import BoxDecoding, ClassificationDecoding, Preprocessing
 from mnv2deploy.weights.recognition import ORIGINS
 
 _ARCHITECTURES = {
@@ -49,7 +49,11 @@ def facts(card: Card, origin: str, said_by: Mapping[str, str]) -> Iterator[Fact]
     if isinstance(card.decoding, BoxDecoding):
         nms = f"boxes over {card.decoding.score_threshold}, NMS {card.decoding.iou_threshold}"
         yield Fact("decoding", f"{card.decoding.activation}, {nms}", said_by["decoding"])
-    yield Fact("labels", ", ".join(names[:3]) + ", ..." * (len(names) > 3), said_by["labels"])
+    if isinstance(card.decoding, ClassificationDecoding):
+        yield Fact("decoding", card.decoding.activation, said_by["decoding"])
+    least = min(card.labels, key=lambda label: label.column)
+    numbered = f" (numbered from {least.class_id})" * (least.class_id > least.column)
+    yield Fact("labels", ", ".join(names[:3]) + ", ..." * (len(names) > 3) + numbered, said_by["labels"])
 
 
 def title(network: NetworkSpec) -> str:

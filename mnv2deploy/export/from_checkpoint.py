@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mnv2deploy.catalog.cards import Card, InputSize, Weights, load_card
-from mnv2deploy.catalog.conventions import Interpolation, Resize, changed, named_preprocessing
+from mnv2deploy.catalog.cards import Card, InputSize, Weights
+from mnv2deploy.catalog.conventions import Interpolation, Resize, changed, named_preprocessing, scaled
 from mnv2deploy.catalog.label_files import labels_of, read_labels
 from mnv2deploy.catalog.network_specs import NetworkSpec, SsdAnchors, SSDLiteSpec, task_of
 from mnv2deploy.catalog.sources import Download
-from mnv2deploy.contract import BoxDecoding, ClassificationDecoding, Label, Preprocessing, SegmentationDecoding
+from mnv2deploy.contract import Label, Preprocessing
 from mnv2deploy.errors import CheckpointError, UsageError
+from mnv2deploy.export.checkpoint_decoding import Activation, CardDecoding, choose_decoding
 from mnv2deploy.export.checkpoint_facts import Fact, classes, facts, title
+from mnv2deploy.export.checkpoint_questions import questions
 from mnv2deploy.structure import build
 from mnv2deploy.weights.description import Description
 from mnv2deploy.weights.recognition import ORIGINS, Recognised, recognise
@@ -36,6 +38,7 @@ class Answers:
         interpolation: Instead of the preprocessing's.
         size: Of the input.
         output_stride: Of a segmenter's backbone.
+        activation: Of a classifier: what turns its logits into probabilities.
     """
 
     task: str | None = None
@@ -46,6 +49,7 @@ class Answers:
     interpolation: Interpolation | None = None
     size: InputSize | None = None
     output_stride: int | None = None
+    activation: Activation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +87,20 @@ def card_from_checkpoint(path: Path, answers: Answers, origin: str | None = None
     recognised = recognise(path, origin)
     said_by = _said_by(recognised, origin is not None)
     known = _answered(_known(recognised), answers, recognised, said_by)
-    questions = list(_questions(known, recognised, answers))
-    if known.size is None or known.preprocessing is None or known.labels is None or questions:
+    decoding, decoded_by = choose_decoding(recognised, answers.activation)
+    said_by["decoding"] = decoded_by or said_by["decoding"]
+    asked = list(_questions(known, recognised, answers))
+    if known.size is None or known.preprocessing is None or known.labels is None or asked:
         summary = f"{path} is {title(known.network)} from {ORIGINS[recognised.origin]} with {classes(known.network)}"
-        raise UsageError(f"{summary}. It does not say everything that is needed; give {', '.join(questions)}.")
+        raise UsageError(f"{summary}. It does not say everything that is needed; give {', '.join(asked)}.")
     try:
-        made = _empty_card(recognised.says, recognised, known.size, known.preprocessing, known.labels)
+        made = _empty_card(recognised.says, recognised, known.size, known.preprocessing, decoding, known.labels)
         card = replace(
             made,
             network=known.network,
             input=known.size,
             preprocessing=known.preprocessing,
+            decoding=decoding,
             labels=known.labels,
             other_inputs=(),
         )
@@ -120,6 +127,8 @@ def _said_by(recognised: Recognised, is_told: bool) -> dict[str, str]:
     said_by["origin"] = "you" if is_told else "the names of its tensors"
     said_by["network"] = "their shapes"
     said_by["decoding"] = "the configuration of TensorFlow's SSDLite"
+    if recognised.says.scales_itself:
+        said_by["preprocessing"] = "the checkpoint; the resize is Keras's usual, see --resize"
     if recognised.origin == "mmdetection":
         said_by["decoding"] = said_by["input"] = "mmdetection's ssdlite_mobilenetv2"
     if recognised.origin == "mmsegmentation":
@@ -130,7 +139,7 @@ def _said_by(recognised: Recognised, is_told: bool) -> dict[str, str]:
 def _answered(known: _Known, answers: Answers, recognised: Recognised, said_by: dict[str, str]) -> _Known:
     """Puts the answers in the place of what was known, and into ``said_by`` who says so."""
     network, size, preprocessing, labels = known.network, known.size, known.preprocessing, known.labels
-    task = task_of(network)
+    task, says = task_of(network), recognised.says
     if answers.task not in (None, task):
         raise CheckpointError(f"{recognised.path} is {title(network)}: it is made to {task}, not to {answers.task}.")
     if answers.head not in (None, network.architecture):
@@ -139,13 +148,17 @@ def _answered(known: _Known, answers: Answers, recognised: Recognised, said_by: 
         network = _with_stride(network, answers.output_stride, recognised)
         said_by["output stride"] = "you"
     if answers.size is not None:
+        if size is not None and preprocessing is not None and preprocessing.shorter_side is not None:
+            preprocessing = scaled(preprocessing, size, answers.size)
+            said_by["preprocessing"] += ", its crop scaled with --size"
         network, size, said_by["input"] = _at(network, answers.size), answers.size, "you"
     if size is not None:
         if answers.preprocessing is not None:
             preprocessing, said_by["preprocessing"] = named_preprocessing(answers.preprocessing, size), "you"
         if (answers.resize or answers.interpolation) and preprocessing is not None:
             preprocessing = changed(preprocessing, answers.resize, answers.interpolation, size)
-            said_by["preprocessing"] = "you"
+            is_scaled = answers.preprocessing is None and not isinstance(says, Card) and says.scales_itself
+            said_by["preprocessing"] = "the checkpoint; the resize you" if is_scaled else "you"
     if answers.labels is not None:
         labels = read_labels(
             answers.labels,
@@ -181,48 +194,16 @@ def _at(network: NetworkSpec, size: InputSize) -> NetworkSpec:
 
 
 def _questions(known: _Known, recognised: Recognised, answers: Answers) -> Iterator[str]:
-    """What is still to be answered, and how."""
-    task, columns = task_of(known.network), known.network.columns
-    if _is_stride_open(recognised) and answers.output_stride is None:
-        yield "--output-stride (8 or 16, as in its training)"
-    if known.size is None:
-        usual = _usual_size(recognised.origin, task)
-        yield f"--size (of its input, in most cases {usual})"
-    if known.preprocessing is None and answers.preprocessing is None:
-        name = _convention(recognised.origin, task)
-        yield f"--preprocessing ({name}, if its pictures were prepared as there; or another, or a TOML file)"
-    if known.labels is None:
-        known_set = _LABEL_SETS.get((task, columns))
-        proposed = f"{known_set}, if it was trained on that; or " if known_set else ""
-        yield f"--labels ({proposed}a file with a name a line; or `numbers` for classes without names)"
-
-
-def _convention(origin: str, task: str) -> str:
-    if task == "detect":
-        return "mmdetection" if origin == "mmdetection" else "ssdlite"
-    if task == "segment":
-        return "mmsegmentation" if origin == "mmsegmentation" else "deeplab"
-    return origin if origin in ("torchvision", "timm", "mmpretrain", "huggingface") else "keras"
-
-
-def _usual_size(origin: str, task: str) -> str:
-    if task == "classify":
-        return "224x224"
-    if task == "detect":
-        return "300x300"
-    return "512x512 or 512x1024" if origin == "mmsegmentation" else "513x513"
-
-
-# The catalog's label sets by task and columns of the logits.
-_LABEL_SETS = {
-    ("classify", 1000): "imagenet",
-    ("classify", 1001): "imagenet",
-    ("detect", 91): "coco",
-    ("detect", 81): "coco",
-    ("segment", 21): "voc",
-    ("segment", 19): "cityscapes",
-    ("segment", 150): "ade20k",
-}
+    says = recognised.says
+    return questions(
+        known.network,
+        recognised.origin,
+        stride=_is_stride_open(recognised) and answers.output_stride is None,
+        size=known.size is None,
+        preprocessing=known.preprocessing is None and answers.preprocessing is None,
+        labels=known.labels is None,
+        single=isinstance(says, Description) and says.is_single,
+    )
 
 
 def _empty_card(
@@ -230,6 +211,7 @@ def _empty_card(
     recognised: Recognised,
     size: InputSize,
     preprocessing: Preprocessing,
+    decoding: CardDecoding,
     labels: tuple[Label, ...],
 ) -> Card:
     """The card of a checkpoint that has none, or the one it has."""
@@ -244,27 +226,8 @@ def _empty_card(
         network=says.network,
         input=size,
         preprocessing=preprocessing,
-        decoding=_decoding(says, recognised.origin),
+        decoding=decoding,
         weights=build(Weights, {"format": recognised.origin, "licence": "unknown", "origin": name}),
         labels=labels,
         download=Download(recognised.path.stem, ()),
-    )
-
-
-def _decoding(description: Description, origin: str) -> BoxDecoding | ClassificationDecoding | SegmentationDecoding:
-    task = task_of(description.network)
-    if origin == "mmdetection":
-        return load_card("ssdlite-coco-mmdet").decoding
-    if task == "classify":
-        return ClassificationDecoding(activation=description.activation, top=min(5, description.network.columns))
-    if task == "segment":
-        # Where the file is silent, as transformers' is: upsampled as its own code does.
-        return SegmentationDecoding(align_corners=description.align_corners is not False)
-    return BoxDecoding(  # the detection API's post-processing, a card's own default of --score
-        coder="yxhw",
-        coder_scales=(10.0, 10.0, 5.0, 5.0),
-        activation="sigmoid",
-        score_threshold=0.5,
-        iou_threshold=0.6,
-        max_detections=100,
     )

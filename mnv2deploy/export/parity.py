@@ -51,6 +51,9 @@ def measure_parity(
         network: The torch network it was exported from, its outputs in the same order.
         pictures: (1, 3, H, W) float32 each, prepared as the contract says; repeated where a batch needs more.
         batches: Sizes to try.
+
+    Raises:
+        VerificationError: torch's own outputs are not finite, or onnxruntime's have another shape.
     """
     results = []
     for batch in batches:
@@ -60,6 +63,10 @@ def measure_parity(
         expected = expected if isinstance(expected, tuple) else (expected,)
         for output, actual, wanted in zip(session.contract.outputs, session.run(tensor), expected, strict=True):
             reference = wanted.numpy()
+            if not np.isfinite(reference).all():
+                raise VerificationError(
+                    f"The network itself answers NaN or infinity in {output.name}, in torch too; its weights are bad."
+                )
             if actual.shape != reference.shape:
                 raise VerificationError(
                     f"{output.name} has shape {actual.shape} in onnxruntime and {reference.shape} in torch."

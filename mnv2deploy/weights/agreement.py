@@ -44,7 +44,11 @@ def _pairs(card: Card, description: Description) -> Iterator[tuple[str, object, 
         yield "batch_norm_eps", said.backbone.batch_norm_eps, network.backbone.batch_norm_eps
     if isinstance(said, DeepLabSpec) and isinstance(network, DeepLabSpec):
         yield "head_batch_norm_eps", said.head_batch_norm_eps, network.head_batch_norm_eps
-    if isinstance(said, ClassifierSpec) and isinstance(card.decoding, ClassificationDecoding):
+    if (
+        description.activation
+        and isinstance(said, ClassifierSpec)
+        and isinstance(card.decoding, ClassificationDecoding)
+    ):
         yield "activation", description.activation, card.decoding.activation
     if description.align_corners is not None and isinstance(card.decoding, SegmentationDecoding):
         yield "align_corners", description.align_corners, card.decoding.align_corners

@@ -52,7 +52,8 @@ def assemble(origin: Origin, shapes: Mapping[str, tuple[int, ...]], where: str) 
         where: File name, for messages.
 
     Raises:
-        CheckpointError: a tensor is missing, misshapen, not finite, or has no place in the network; named.
+        CheckpointError: a tensor is missing, misshapen, not finite, a variance less than 0, or has no place in the
+            network; named.
     """
     state: Tensors = {}
     for key, shape in shapes.items():
@@ -60,6 +61,10 @@ def assemble(origin: Origin, shapes: Mapping[str, tuple[int, ...]], where: str) 
             state[key] = np.zeros((), np.int64)
             continue
         array = origin.tensor(key)
+        if key.startswith("classifier.") and (array.shape[:1], shape[:1]) == ((1,), (2,)):
+            array = np.concatenate(
+                [np.zeros_like(array), array]
+            )  # one output as two columns, whose softmax is its sigmoid
         if array.shape != shape:
             raise CheckpointError(
                 f"{where}: {origin.last} becomes {key} with shape {array.shape}, but the network needs {shape}; "
@@ -69,6 +74,8 @@ def assemble(origin: Origin, shapes: Mapping[str, tuple[int, ...]], where: str) 
             state[key] = np.ascontiguousarray(array, np.float32)
         if not np.isfinite(state[key]).all():
             raise CheckpointError(f"{where}: {origin.last} holds values that are not finite in float32.")
+        if key.endswith("running_var") and (state[key] < 0).any():
+            raise CheckpointError(f"{where}: {origin.last} holds variances less than 0.")
     if extra := origin.unused():
         more = f" and {len(extra) - 3} more" if len(extra) > 3 else ""
         raise CheckpointError(f"{where} has tensors the network has no place for: {', '.join(extra[:3])}{more}.")

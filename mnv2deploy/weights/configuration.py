@@ -36,7 +36,8 @@ def parse_json(text: str | bytes, where: str) -> Config:
     try:
         found = json.loads(text) if len(text) <= _LARGEST else None
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where} is not JSON: {error}.") from error
+        line = f" from line {error.lineno} on" if isinstance(error, json.JSONDecodeError) else ""
+        raise CheckpointError(f"{where} is not JSON{line}.") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"{where} should hold one JSON object.")
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnv2deploy.catalog.cards import InputSize
-from mnv2deploy.catalog.network_specs import ClassifierSpec, NetworkSpec
+from mnv2deploy.catalog.network_specs import BackboneSpec, ClassifierSpec, NetworkSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.widths import Layer, describe_backbone
@@ -26,7 +26,10 @@ class Description:
         input: Of the network, where the file says.
         preprocessing: For the whole of it: resize, colour, mean and std.
         labels: Names of the columns of the logits, in order.
-        activation: What the origin applies to the logits.
+        activation: What turns the logits into probabilities; of one output it is always ``softmax``, see
+            ``is_single``.
+        is_single: Whether its classifier has one output, of a sigmoid: the network gets two columns, 0 and that one,
+            whose softmax is that sigmoid's answer for either class.
         align_corners: Of a segmenter: how its logits are upsampled.
         scales_itself: Whether mean and std stand in the network itself, so that no others will do.
         sides: What the input's sides have to be a multiple of; None where the network is its own at ``input`` alone.
@@ -38,7 +41,8 @@ class Description:
     input: InputSize | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
-    activation: Literal["softmax", "sigmoid"] = "softmax"
+    activation: Literal["softmax", "sigmoid"] | None = None
+    is_single: bool = False
     align_corners: bool | None = None
     scales_itself: bool = False
     sides: int | None = 1
@@ -93,6 +97,28 @@ def _first_of(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
+def require_one_layer(backbone: Collection[str], shapes: Shapes, where: str) -> None:
+    """Checks that behind a whole backbone stands one linear layer.
+
+    Args:
+        backbone: What its tensors are called; where one of them is missing, nothing is said of the head.
+        shapes: What the checkpoint has.
+        where: File name, for messages.
+
+    Raises:
+        CheckpointError: there is none, or more than one; named.
+    """
+    if not set(backbone) <= set(shapes):
+        return
+    layers = [name for name in shapes if len(shapes[name]) == 2 and name not in backbone]
+    if not layers:
+        raise CheckpointError(f"{where} has no classifier: it is a backbone alone. Save the whole model.")
+    if len(layers) > 1:
+        raise CheckpointError(
+            f"{where} has a head of several layers ({_first_of(layers)}), which is not supported: one linear layer is."
+        )
+
+
 def describe_classifier(
     name_of: Callable[[str], str],
     shapes: Shapes,
@@ -102,8 +128,8 @@ def describe_classifier(
     batch_norm_eps: float,
     blocks: int = 17,
     output_stride: int = 32,
-) -> ClassifierSpec:
-    """The classifier a torch checkpoint holds, whatever it calls its tensors.
+) -> Description:
+    """The classifier a torch checkpoint holds, whatever it calls its tensors; a single output as two columns.
 
     Args:
         name_of: The checkpoint's name of one of our tensors.
@@ -117,8 +143,9 @@ def describe_classifier(
     Raises:
         CheckpointError: tensors are missing or too many, or their shapes are no MobileNetV2's; named.
     """
-    keys = [*backbone_keys(blocks, last=True), "classifier.weight", "classifier.bias"]
-    require_names(map(name_of, keys), shapes, where)
+    keys = [name_of(key) for key in backbone_keys(blocks, last=True)]
+    require_one_layer(keys, shapes, where)
+    require_names([*keys, name_of("classifier.weight"), name_of("classifier.bias")], shapes, where)
 
     def layer(module: str) -> Layer:
         return out_channels(shapes, name_of(f"backbone.{module}.conv.weight"), where)
@@ -133,7 +160,15 @@ def describe_classifier(
         output_stride=output_stride,
     )
     columns = out_channels(shapes, name_of("classifier.bias"), where).channels
-    return ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=columns)
+    return of_classifier(backbone, columns)
+
+
+def of_classifier(
+    backbone: BackboneSpec, outputs: int, activation: Literal["softmax", "sigmoid"] | None = None
+) -> Description:
+    """What is known of a classifier of so many outputs: of one as two columns, see `Description.is_single`."""
+    network = ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=max(outputs, 2))
+    return Description(network=network, activation="softmax" if outputs == 1 else activation, is_single=outputs == 1)
 
 
 def out_channels(shapes: Shapes, name: str, where: str, axis: int = 0) -> Layer:

@@ -20,7 +20,7 @@ import filelock
 
 from mnv2deploy.cache import cache_dir
 from mnv2deploy.catalog.sources import Download, Source
-from mnv2deploy.errors import DownloadError
+from mnv2deploy.errors import DownloadError, UsageError
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.weights import packages, web
 from mnv2deploy.weights.archives import unpack
@@ -66,12 +66,13 @@ def fetch(
         progress: Watches the bytes arrive.
 
     Raises:
+        UsageError: it has no source; people fetch it by hand.
         DownloadError: no source works, each with its reason, or the hashes are wrong.
     """
     if not download.name or download.name.startswith(".") or Path(download.name).name != download.name:
         raise DownloadError(f"{download.name!r} cannot be the name of a download: it names a folder in the cache.")
     if not download.sources:
-        raise DownloadError(_get_it_yourself(download))
+        raise UsageError(_get_it_yourself(download))
     home = cache_dir() / "downloads" / download.name
     if local is None and (found := _cached(download, home)):
         return found
@@ -218,12 +219,10 @@ def _command(source: Source) -> str:
 
 
 def _get_it_yourself(download: Download) -> str:
-    how = f"run `mnv2deploy export {download.name} --weights FILE`"
-    if download.official is None:
-        return f"{download.name} lists no sources to fetch its checkpoint from; {how}."
+    where = f": {download.official}" if download.official else ""
     return (
-        f"{download.name} has no checkpoint whose sha256 is known, and nothing else is downloaded; get "
-        f"{download.official} yourself and {how}."
+        f"The weights of {download.name} have to be fetched by hand{where}; then run "
+        f"`mnv2deploy export {download.name} --weights FILE`."
     )
 
 

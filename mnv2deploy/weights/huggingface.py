@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
-from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
+from mnv2deploy.catalog.network_specs import DeepLabSpec, NetworkSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config, config_value
@@ -33,6 +34,11 @@ _HEAD = {"pool": "conv_pool", "branch": "conv_aspp", "project": "conv_projection
 _KINDS = {"conv": "convolution", "bn": "normalization"}
 # The segmenter has the classifier's last convolution and does not use it.
 _UNUSED_BY_SEGMENTER = "mobilenet_v2.conv_1x1."
+# What its training takes for the classes, by ``problem_type``: one among all, or each by itself.
+_ACTIVATIONS: dict[str, Literal["softmax", "sigmoid"]] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+}
 # What other values would make another network; transformers' own defaults.
 _FIXED = {
     "num_channels": 3,
@@ -68,23 +74,24 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
             raise CheckpointError(
                 f"{where}: config.json has {key} = {str(settings[key])[:60]}; this program builds {value} alone."
             )
-    network = _segmenter(shapes, settings, where) if _is_segmenter(shapes) else _classifier(shapes, settings, where)
-    _require_width(settings, network, where)
+    said = _segmenter(shapes, settings, where) if _is_segmenter(shapes) else _classifier(shapes, settings, where)
+    _require_width(settings, said.network, where)
     images = describe_images(config.get("preprocessor", {}), is_segmenter=_is_segmenter(shapes), where=where)
-    return Description(
-        network=network, input=images[0], preprocessing=images[1], labels=_labels(settings, network.columns, where)
-    )
+    labels = None if said.is_single else _labels(settings, said.network.columns, where)
+    return replace(said, input=images[0], preprocessing=images[1], labels=labels)
 
 
 def _is_segmenter(names: Shapes | Tensors) -> bool:
     return any(name.startswith("segmentation_head.") for name in names)
 
 
-def _classifier(shapes: Shapes, settings: Config, where: str) -> ClassifierSpec:
-    return describe_classifier(huggingface_name, shapes, where, **_conventions(settings, where))
+def _classifier(shapes: Shapes, settings: Config, where: str) -> Description:
+    said = describe_classifier(huggingface_name, shapes, where, **_conventions(settings, where))
+    problem = str(settings.get("problem_type"))
+    return said if said.is_single else replace(said, activation=_ACTIVATIONS.get(problem))
 
 
-def _segmenter(shapes: Shapes, settings: Config, where: str) -> DeepLabSpec:
+def _segmenter(shapes: Shapes, settings: Config, where: str) -> Description:
     head = [f"head.{part}.{tensor}" for part in _HEAD for tensor in LAYER_TENSORS]
     keys = [*backbone_keys(_BLOCKS, last=False), *head, "head.classifier.weight", "head.classifier.bias"]
     ignored = [name for name in shapes if name.startswith(_UNUSED_BY_SEGMENTER)]
@@ -101,7 +108,11 @@ def _segmenter(shapes: Shapes, settings: Config, where: str) -> DeepLabSpec:
         **_conventions(settings, where),
     )
     columns = out_channels(shapes, huggingface_name("head.classifier.bias"), where).channels
-    return DeepLabSpec(architecture="deeplabv3", backbone=backbone, columns=columns, head_batch_norm_eps=_HEAD_EPSILON)
+    return Description(
+        network=DeepLabSpec(
+            architecture="deeplabv3", backbone=backbone, columns=columns, head_batch_norm_eps=_HEAD_EPSILON
+        )
+    )
 
 
 def _conventions(settings: Config, where: str) -> Any:
@@ -112,7 +123,7 @@ def _conventions(settings: Config, where: str) -> Any:
     }
 
 
-def _require_width(settings: Config, network: ClassifierSpec | DeepLabSpec, where: str) -> None:
+def _require_width(settings: Config, network: NetworkSpec, where: str) -> None:
     said = float(config_value(settings, "depth_multiplier", (int, float), 1.0, where))
     if block_channels(said, 1.0) != block_channels(network.backbone.width_multiplier, 1.0):
         raise CheckpointError(

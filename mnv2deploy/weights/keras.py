@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from mnv2deploy.catalog.network_specs import ClassifierSpec
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.configuration import Config
-from mnv2deploy.weights.description import Description, Shapes, backbone_keys, out_channels, require_names
+from mnv2deploy.weights.description import (
+    Description,
+    Shapes,
+    backbone_keys,
+    of_classifier,
+    out_channels,
+    require_names,
+    require_one_layer,
+)
 from mnv2deploy.weights.keras_config import read_model
 from mnv2deploy.weights.keras_files import read_datasets
 from mnv2deploy.weights.state_dict import StateDict
@@ -40,11 +47,7 @@ _NUMBERED = {
 
 
 class KerasCheckpoint(StateDict):
-    """A Keras model's tensors; kernels are (height, width, in, out), depthwise ones (height, width, channels, 1).
-
-    A Dense layer of one unit, to be followed by a sigmoid, becomes two columns, 0 and its own: their softmax is that
-    sigmoid's answer for either class.
-    """
+    """A Keras model's tensors; kernels are (height, width, in, out), depthwise ones (height, width, channels, 1)."""
 
     def __init__(self, raw: Tensors, where: str) -> None:
         super().__init__(raw, keras_names(raw), where)
@@ -54,9 +57,7 @@ class KerasCheckpoint(StateDict):
         array = super().tensor(key)
         if array.ndim == 4:
             return array.transpose((2, 3, 0, 1) if ".depthwise." in key else (3, 2, 0, 1))
-        array = array.T
-        is_single = key.startswith("classifier.") and array.shape[:1] == (1,)
-        return np.concatenate([np.zeros_like(array), array]) if is_single else array
+        return array.T
 
 
 def describe(shapes: Shapes, config: Config, where: str) -> Description:
@@ -72,7 +73,9 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
             keras.applications' or compute something else; named.
     """
     name_of = keras_names(shapes)
-    require_names(map(name_of, [*_KEYS, "classifier.weight", "classifier.bias"]), shapes, where)
+    keys = [name_of(key) for key in _KEYS]
+    require_one_layer(keys, shapes, where)
+    require_names([*keys, name_of("classifier.weight"), name_of("classifier.bias")], shapes, where)
     model = read_model(config, where)
 
     def layer(module: str) -> Layer:
@@ -86,12 +89,11 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         padding="tf",
         batch_norm_eps=model.batch_norm_eps,
     )
-    columns = max(out_channels(shapes, name_of("classifier.bias"), where).channels, 2)
-    return Description(
-        network=ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=columns),
+    outputs = out_channels(shapes, name_of("classifier.bias"), where).channels
+    return replace(
+        of_classifier(backbone, outputs, model.activation),
         input=model.input,
         preprocessing=model.preprocessing,
-        activation=model.activation if columns > 2 else "softmax",
         scales_itself=model.scales_itself,
         sides=model.sides,
         is_assumed=not model.scales_itself,

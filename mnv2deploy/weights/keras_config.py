@@ -32,7 +32,7 @@ class KerasModel:
         batch_norm_eps: Of every batch norm.
         preprocessing: With the model's own scaling, or keras.applications' (-1 to 1) where it has none.
         scales_itself: Whether it has its own scaling.
-        activation: Of its last layer.
+        activation: Of its last layer; None where it has none.
     """
 
     input: InputSize | None
@@ -40,7 +40,7 @@ class KerasModel:
     batch_norm_eps: float
     preprocessing: Preprocessing
     scales_itself: bool
-    activation: Activation
+    activation: Activation | None
 
 
 def read_model(config: Config, where: str) -> KerasModel:
@@ -85,7 +85,7 @@ class _Reading:
         self._scale, self._offset = 1.0, 0.0
         self._is_scaled = False
         self._in_network = False
-        self._activation: Activation = "softmax"
+        self._activation: Activation | None = None
 
     def add(self, kind: str, layer: Mapping[str, Any], nodes: Any) -> None:
         """Takes in one layer."""
@@ -122,8 +122,8 @@ class _Reading:
     def _take_activation(self, activation: str, kind: str, name: str) -> None:
         if activation not in ("linear", "softmax", "sigmoid", "None"):
             raise self._other(kind, f"{name} ({activation})")
-        if activation == "sigmoid":
-            self._activation = "sigmoid"
+        if activation in ("softmax", "sigmoid"):
+            self._activation = "sigmoid" if activation == "sigmoid" else "softmax"
 
     def _other(self, kind: str, name: str) -> CheckpointError:
         return CheckpointError(

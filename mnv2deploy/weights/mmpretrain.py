@@ -41,9 +41,7 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
     """
     del config
     shapes = {name: shape for name, shape in shapes.items() if not name.startswith("data_preprocessor.")}
-    return Description(
-        network=describe_classifier(mmpretrain_name, shapes, where, padding="torch", batch_norm_eps=1e-5)
-    )
+    return describe_classifier(mmpretrain_name, shapes, where, padding="torch", batch_norm_eps=1e-5)
 
 
 def mmpretrain_name(key: str) -> str:

@@ -139,7 +139,9 @@ def _read_header(path: Path) -> _Header | None:
         header = build(_Header, table)
         check_labels(header.card)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CheckpointError(f"{path} has a header of mnv2deploy's that cannot be understood ({error}).") from error
+        is_ours = isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError)
+        why = f" ({error})" if is_ours else ""  # others are Python's own
+        raise CheckpointError(f"{path} has a header of mnv2deploy's that cannot be understood{why}.") from error
     return header
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from mnv2deploy.errors import CheckpointError, UsageError
 from mnv2deploy.weights.assembly import Tensors
 from mnv2deploy.weights.checkpoint import checkpoint_digests, describe_tensors, read_checkpoint
 from mnv2deploy.weights.description import Description
+from mnv2deploy.weights.file_kinds import file_kind
 from mnv2deploy.weights.native import native_card
 
 # What people call each origin, and what its tensors are called.
@@ -30,13 +30,15 @@ ORIGINS = {
     "native": "mnv2deploy",
 }
 _NAMES = {
-    "torchvision": r"features\.\d+\.|classifier\.1\.",
+    "torchvision": r"features\.\d+\.(conv|[01])\.|classifier\.",
     "timm": r"(conv_stem|bn1|blocks\.\d+\.\d+|conv_head|bn2|classifier)\.",
     "huggingface": r"(mobilenet_v2|segmentation_head|classifier)\.",
     "mmpretrain": r"backbone\.(conv[12]|layer\d)\.|head\.fc\.",
     "mmsegmentation": r"backbone\.(conv1|layer\d)\.|(decode|auxiliary)_head\.",
     "mmdetection": r"(backbone\.(conv[12]|layer\d)|neck\.extra_layers|bbox_head)\.",
 }
+# What our own tensors are called, whose file is known by its header alone.
+_OWN_NAMES = r"backbone\.(stem|last|blocks\.\d+\.(expand|depthwise|project))\.(conv|bn)\."
 # Which origins write which kind of file.
 _OF_KIND = {
     "torch": tuple(_NAMES),
@@ -46,16 +48,10 @@ _OF_KIND = {
     "frozen-graph": ("frozen-graph",),
     "tflite": ("tflite",),
 }
-_ENDINGS = {
-    ".safetensors": "safetensors",
-    ".json": "tensorflowjs",
-    ".pb": "frozen-graph",
-    ".tflite": "tflite",
-    ".h5": "keras",
-    ".hdf5": "keras",
-    ".keras": "keras",
-} | dict.fromkeys((".pth", ".pt", ".bin", ".ckpt", ".tar", ".th"), "torch")
-_HDF5, _TFLITE, _PICKLE = b"\x89HDF\r\n\x1a\n", b"TFL3", b"\x80"
+_KEEP_IT = (
+    "the header says what network it is, and safetensors' save_file drops it unless it is passed on, as "
+    "save_file(tensors, FILE, safe_open(OLD_FILE, 'pt').metadata())"
+)
 # The main file of a folder as its framework publishes one.
 _MAIN_FILES = ("model.safetensors", "pytorch_model.bin", "model.json")
 
@@ -97,7 +93,7 @@ def recognise(path: Path, origin: str | None = None) -> Recognised:
         return Recognised(path=path, origin="native", says=card)
     origins = tuple(name for name in origins if name != "native")
     if not origins:
-        raise CheckpointError(f"{path} has no header of mnv2deploy's: it is not one of its state dicts.")
+        raise CheckpointError(f"{path} has no header of mnv2deploy's: {_KEEP_IT}.")
     if origin is None and (card := _of_the_catalog(path, origins[0])):
         return Recognised(path=path, origin=card.weights.format, says=card)
     raw = read_checkpoint(path, origins[0])  # the origins of a kind share files and reader
@@ -112,38 +108,11 @@ def recognise(path: Path, origin: str | None = None) -> Recognised:
         return Recognised(path=path, origin=name, says=description)
     if found:
         raise CheckpointError(f"{path} could be from {' or '.join(found)}; say which it is with --origin.")
+    if origin is not None:
+        raise _told_wrong(origin, raw, failures[origin])
     if len(failures) == 1:
         raise next(iter(failures.values()))
     raise _unknown(path, raw, failures)
-
-
-def file_kind(path: Path) -> str:
-    """Which kind of file a checkpoint is in: by its first bytes where they tell, by its name's ending otherwise.
-
-    Raises:
-        UsageError: it cannot be opened.
-        CheckpointError: it is of no kind that is read.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_HDF5))
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return "keras" if "model.weights.h5" in archive.namelist() else "torch"
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    if start == _HDF5:
-        return "keras"
-    if start[4:] == _TFLITE:
-        return "tflite"
-    if path.suffix.lower() in _ENDINGS:
-        return _ENDINGS[path.suffix.lower()]
-    if start.startswith(_PICKLE):
-        return "torch"
-    raise CheckpointError(
-        f"{path} is no checkpoint of a kind that is read: torch's (.pth, .pt, .bin, .safetensors), Keras's (.h5, "
-        ".keras), a frozen TensorFlow graph (.pb), a TensorFlow.js model.json or a TensorFlow Lite model (.tflite)."
-    )
 
 
 def _main_file(path: Path) -> Path:
@@ -151,6 +120,8 @@ def _main_file(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise UsageError(f"--from {path}: there is no such file.")
+    if (path / "saved_model.pb").is_file():
+        raise CheckpointError(f"{path} is a TensorFlow SavedModel, which is not read; save the model as .keras or .h5.")
     found = [path / name for name in _MAIN_FILES if (path / name).is_file()]
     if not found:
         raise UsageError(f"--from {path}: the folder holds no {', '.join(_MAIN_FILES)}; give the checkpoint's file.")
@@ -176,18 +147,34 @@ def _catalog_files() -> dict[frozenset[str], str]:
 
 def _unknown(path: Path, raw: Tensors, failures: dict[str, CheckpointError]) -> CheckpointError:
     """Names the nearest origin, why it is not that, and the first tensors that are not called as its are."""
-    fitting = {origin: [name for name in raw if re.match(_NAMES[origin], name)] for origin in failures}
-    # Of two that know as many names the one whose own complaint comes later in the network would be nearer; the order
-    # of the table serves as well.
-    nearest = max(fitting, key=lambda origin: len(fitting[origin]))
-    others = [name for name in raw if name not in fitting[nearest]]
-    if not fitting[nearest]:
+    if any(re.match(_OWN_NAMES, name) for name in raw):
+        return CheckpointError(f"{path} has the tensors of mnv2deploy's state dicts, but not their header: {_KEEP_IT}.")
+    nearest, others = _nearest(raw)
+    named_so = len(raw) - len(others)
+    if 2 * named_so < len(raw):
         return CheckpointError(
-            f"{path} is no MobileNetV2 of {', '.join(ORIGINS[origin] for origin in failures)}: none of them has "
-            f"tensors named like {', '.join(others[:3])}."
+            f"{path} is no MobileNetV2 that is known: its tensors are named {', '.join(list(raw)[:3])}."
         )
-    misfits = f" Not {ORIGINS[nearest]}'s: {', '.join(others[:3])}." if others else ""
-    return CheckpointError(
-        f"{path} is no MobileNetV2 checkpoint of a known origin. The nearest is {ORIGINS[nearest]}, which calls "
-        f"{len(fitting[nearest])} of its {len(raw)} tensors so, but: {failures[nearest]}{misfits}"
-    )
+    known = f" The nearest is {ORIGINS[nearest]}, which calls {named_so} of its {len(raw)} tensors so."
+    is_news = others and others[0] not in str(failures[nearest])
+    misfits = f" Not {ORIGINS[nearest]}'s: {', '.join(others[:3])}." if is_news else ""
+    return CheckpointError(f"{failures[nearest]}{known}{misfits}")
+
+
+def _told_wrong(origin: str, raw: Tensors, failure: CheckpointError) -> CheckpointError:
+    """Adds to the failure of a told origin which one it looks like."""
+    nearest, others = _nearest(raw)
+    if nearest == origin or origin not in _NAMES or 2 * len(others) > len(raw):
+        return failure
+    return CheckpointError(f"{failure} Its tensors are named as {ORIGINS[nearest]}'s: --origin {nearest}.")
+
+
+def _nearest(raw: Tensors) -> tuple[str, list[str]]:
+    """The origin that calls most tensors as they are called, and those it does not.
+
+    Of two that know as many names the one whose own complaint comes later in the network would be nearer; the order of
+    the table serves as well.
+    """
+    others = {origin: [name for name in raw if not re.match(_NAMES[origin], name)] for origin in _NAMES}
+    nearest = min(others, key=lambda origin: len(others[origin]))
+    return nearest, others[nearest]

@@ -32,6 +32,19 @@ _PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 _COUNTERS = ("n_averaged", "num_batches_tracked")
 _CONVERT = "save its tensors alone, with torch.save(model.state_dict(), FILE)"
 
+# What a numpy number beside the weights is pickled with. Numpy's own would believe whatever a file says of its memory.
+_NUMPY_SCALARS = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar", "numpy.dtype")
+
+
+class _Ignored:
+    """Stands in the place of something beside the weights that is not needed."""
+
+    def __init__(self, *_: object) -> None:
+        """Takes what the real one would."""
+
+    def __setstate__(self, _: object) -> None:
+        """Likewise."""
+
 
 def read_state_dict(path: Path) -> Tensors:
     """Reads a state dict by the names the network itself gives its tensors.
@@ -123,7 +136,8 @@ def _read_pickle(path: Path) -> Any:
     try:
         _refuse_compressed(path)
         # torchvision's and timm's scripts keep their options beside the weights: a class that does nothing.
-        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([argparse.Namespace]):
+        harmless: list[Any] = [argparse.Namespace, *((_Ignored, name) for name in _NUMPY_SCALARS)]
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(harmless):
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}.") from error

@@ -6,19 +6,20 @@ Their tensors' names are whatever the converter left; layers are known by their 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnv2deploy.catalog.cards import InputSize
-from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
+from mnv2deploy.catalog.network_specs import DeepLabSpec
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
 from mnv2deploy.weights.assembly import Tensors, identity_norm
 from mnv2deploy.weights.configuration import Config
-from mnv2deploy.weights.description import Description, Shapes
+from mnv2deploy.weights.description import Description, Shapes, of_classifier
 from mnv2deploy.weights.tflite_graph import LiteGraph, LiteLayer, read_graph
 from mnv2deploy.weights.tflite_layers import BLOCKS, channels, output_stride_of, padding_convention, place_layers
 from mnv2deploy.weights.widths import Layer, describe_backbone
@@ -48,8 +49,7 @@ def read_tflite_graph(path: Path) -> Config:
 class TfliteCheckpoint:
     """A TensorFlow Lite model's tensors as an `Origin`.
 
-    A batch norm that was folded adds its bias alone. A last layer of one unit becomes two columns, 0 and its own: their
-    softmax is its sigmoid.
+    A batch norm that was folded adds its bias alone.
     """
 
     def __init__(self, raw: Tensors, epsilons: Mapping[str, float], where: str) -> None:
@@ -64,7 +64,7 @@ class TfliteCheckpoint:
         module, _, kind = key.rpartition(".")
         place = module.removesuffix(".conv").removesuffix(".bn")
         if not module.endswith(".bn"):
-            return self._kernel(place, key) if kind == "weight" else self._columns(self._take(f"{place}/bias"))
+            return self._kernel(place, key) if kind == "weight" else self._take(f"{place}/bias")
         return identity_norm(kind, self._take(f"{place}/bias"), self._epsilons[module])
 
     def unused(self) -> list[str]:
@@ -74,13 +74,10 @@ class TfliteCheckpoint:
     def _kernel(self, place: str, key: str) -> NDArray[Any]:
         kernel = self._take(f"{place}/kernel")
         if key == "classifier.weight":
-            return self._columns(kernel.reshape(kernel.shape[0], -1))
+            return kernel.reshape(kernel.shape[0], -1)
         if kernel.ndim != 4:
             return kernel
         return kernel.transpose((3, 0, 1, 2) if place.endswith(".depthwise") else (0, 3, 1, 2))
-
-    def _columns(self, array: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate([np.zeros_like(array), array]) if array.shape[0] == 1 else array
 
     def _take(self, name: str) -> NDArray[Any]:
         if name not in self._raw:
@@ -131,14 +128,18 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
             head_batch_norm_eps=_EPSILONS["head_batch_norm_eps"],
         )
         return Description(network=network, align_corners=graph.align_corners, **known)  # type: ignore[arg-type]
-    columns = max(channels(placed["classifier"]), 2)
-    return Description(
-        network=ClassifierSpec(architecture="mobilenet_v2", backbone=backbone, columns=columns),
+    return replace(
+        of_classifier(backbone, channels(placed["classifier"]), _activation(graph)),
         preprocessing=_preprocessing(graph, where),
         scales_itself=_preprocessing(graph, where) is not None,
-        activation="sigmoid" if "LOGISTIC" in graph.operators and columns > 2 else "softmax",
         **known,  # type: ignore[arg-type]
     )
+
+
+def _activation(graph: LiteGraph) -> Literal["softmax", "sigmoid"] | None:
+    if "LOGISTIC" in graph.operators:
+        return "sigmoid"
+    return "softmax" if "SOFTMAX" in graph.operators else None
 
 
 def _preprocessing(graph: LiteGraph, where: str) -> Preprocessing | None:

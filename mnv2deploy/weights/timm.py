@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from mnv2deploy.contract import Preprocessing
 from mnv2deploy.errors import CheckpointError
@@ -45,10 +46,10 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         CheckpointError: tensors are missing or too many, or there is no such width and depth; named.
     """
     del config
-    network = describe_classifier(
+    said = describe_classifier(
         timm_names(shapes), shapes, where, padding="torch", batch_norm_eps=_EPSILON, blocks=len(_places(shapes))
     )
-    return Description(network=network, preprocessing=_PREPROCESSING, is_assumed=True)
+    return replace(said, preprocessing=_PREPROCESSING, is_assumed=True)
 
 
 def timm_names(names: Collection[str]) -> Callable[[str], str]:

@@ -24,7 +24,7 @@ from mnv2deploy.weights.torchvision_quantization import Activation, activation_s
 
 def torchvision_origin(raw: Tensors, epsilons: Mapping[str, float], where: str) -> StateDict:
     """The checkpoint as an `Origin`."""
-    weights = {name: raw[name] for name in without_observers(raw)}
+    weights = {usual: raw[name] for usual, name in _usual_names(raw).items()}
     name_of = naming(weights)
     return _Folded(weights, epsilons, where) if name_of is folded_name else StateDict(weights, name_of, where)
 
@@ -43,10 +43,10 @@ def describe(shapes: Shapes, config: Config, where: str) -> Description:
         CheckpointError: tensors are missing or too many, or there is no such width; named.
     """
     del config
-    weights = {name: shapes[name] for name in without_observers(shapes)}
-    network = describe_classifier(naming(weights), weights, where, padding="torch", batch_norm_eps=1e-5)
-    backbone = replace(network.backbone, activation=_activation(shapes) or "relu6")
-    return Description(network=replace(network, backbone=backbone))
+    weights = {usual: shapes[name] for usual, name in _usual_names(shapes).items()}
+    said = describe_classifier(naming(weights), weights, where, padding="torch", batch_norm_eps=1e-5)
+    backbone = replace(said.network.backbone, activation=_activation(shapes) or "relu6")
+    return replace(said, network=replace(said.network, backbone=backbone))
 
 
 def check(card: Card, names: Collection[str], where: str) -> None:
@@ -62,6 +62,14 @@ def check(card: Card, names: Collection[str], where: str) -> None:
 
 def _activation(names: Collection[str]) -> Activation | None:
     return activation_shown(names, is_fused=naming(names) is not torchvision_name)
+
+
+def _usual_names(names: Collection[str]) -> dict[str, str]:
+    """Names as torchvision's own, and those in the file: a classifier without its dropout is one layer all the same."""
+    found = without_observers(names)
+    layers = {name.rpartition(".")[0] for name in found if name.startswith("classifier.")}
+    own = f"{layers.pop()}." if len(layers) == 1 else "classifier.1."
+    return {f"classifier.1.{name.removeprefix(own)}" if name.startswith(own) else name: name for name in found}
 
 
 def naming(names: Collection[str]) -> Callable[[str], str]:

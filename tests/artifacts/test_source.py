@@ -99,7 +99,7 @@ def test_weights_of_ones_own_fill_a_card(folder):
         (CHECKPOINT.replace("mine.pth", "none.pth"), UsageError, "none.pth: there is no such file"),
         (CHECKPOINT.replace("labels.txt", "few.txt"), CheckpointError, "names 2 classes"),
         (CHECKPOINT.replace('labels = "labels.txt"\n', ""), UsageError, "--labels"),
-        (CHECKPOINT.replace("64x64", "64"), ModelError, "export.size is no size"),
+        (CHECKPOINT.replace("64x64", "wide"), ModelError, "wide is no size"),
         ('model = "mobilenet-v9"\n', UsageError, "mobilenet-v9"),
         ('model = "mobilenet-v2"\n[export]\nsize = "64x64"\n', UsageError, "can be exported at 224x224"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import struct
 import warnings
 import zipfile
@@ -18,10 +19,16 @@ from deterministic_weights import picture
 from origin_cases import CLASSES, load
 from safetensors.numpy import load_file, save_file
 
+from mnv2deploy.catalog.conventions import CONVENTIONS, INTERPOLATIONS, RESIZES
 from mnv2deploy.cli.app import load_command
-from mnv2deploy.errors import CheckpointError, UsageError
+from mnv2deploy.cli.artifact import find_artifact
+from mnv2deploy.cli.export_arguments import CHOICES, OPSETS
+from mnv2deploy.errors import CheckpointError, InputError, UsageError
+from mnv2deploy.export.graph import MINIMUM_ONNXRUNTIME
+from mnv2deploy.runtime.pipeline import open_pipeline
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.native import native_card, recorded_origin
+from mnv2deploy.weights.recognition import ORIGINS
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 CASES = {
@@ -183,13 +190,69 @@ def test_a_network_on_its_way_to_eight_bits_answers_as_torchvisions(case, networ
         (("--from", "x.pth", "--output-stride", "7"), "--output-stride 7 is not one of 8, 16, 32"),
         (("--from", "x.pth", "--state-dict", "y.pth"), "a state dict ends in .safetensors"),
         (("--from", "x.pth", "-o", "y.pb"), "an artifact's name ends in .onnx"),
-        (("--from", "x.pth", "--size", "224"), "is no size"),
+        (("--from", "x.pth", "--size", "224x"), "--size 224x is no size"),
+        (("--from", "x.pth", "--size", "20000x20000"), "too large; a side has at most 4096 pixels"),
+        (("mobilenet-v2", "--size", "5000"), "too large; a side has at most 4096 pixels"),
+        (("--from", "x.pth", "--activation", "relu"), "--activation relu is not one of softmax, sigmoid"),
+        (("mobilenet-v2", "--activation", "sigmoid"), "--activation is said of"),
+        (("mobilenet-v2", "--opset", "12"), "--opset 12 cannot be written; choose 18 to 23"),
+        (("mobilenet_v2",), r"Did you mean mobilenet-v2\?"),
         (("--from", "nowhere.pth"), "there is no such file"),
     ],
 )
 def test_an_option_that_does_not_apply_is_refused(arguments, says):
     with pytest.raises(UsageError, match=says):
         run(*arguments)
+
+
+def test_what_cannot_be_is_said_before_anything_slow(checkpoints, tmp_path, monkeypatch):
+    from mnv2deploy.export import from_checkpoint
+
+    monkeypatch.setattr(from_checkpoint, "recognise", lambda *_: pytest.fail("the checkpoint was read"))
+    path, *said = checkpoints["classify"]
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    for file, says in (("nowhere.png", "does not exist"), ("torn.png", "torn.png")):
+        with pytest.raises(InputError, match=says):
+            run("--from", path, *said, "--pictures", tmp_path / file)
+    with pytest.raises(UsageError, match="did you mean --from .*kinds.pth"):
+        run(path)
+
+
+def test_a_checkpoint_is_no_artifact(checkpoints):
+    with pytest.raises(UsageError, match="is a checkpoint; make its artifact with 'mnv2deploy export --from "):
+        find_artifact(str(checkpoints["classify"][0]), offline=True, quiet=True)
+
+
+def test_the_help_names_what_there_is():
+    options = {option.name: option for option in load_command("export").params}
+    assert f"{options['opset'].metavar}" == f"{min(MINIMUM_ONNXRUNTIME)}..{max(MINIMUM_ONNXRUNTIME)}"
+    assert tuple(MINIMUM_ONNXRUNTIME) == OPSETS
+    assert (CHOICES["resize"], CHOICES["interpolation"]) == (RESIZES, INTERPOLATIONS)
+    for name, known in (("origin", ORIGINS), ("preprocessing", CONVENTIONS)):
+        assert all(re.search(rf"\b{one}\b", options[name].help) for one in known)
+    for name, known in CHOICES.items():
+        assert options[name].metavar == "|".join(map(str, known))
+
+
+def test_one_output_answers_as_its_sigmoid(tmp_path, photos, capsys):
+    """The idiom of BCEWithLogitsLoss: of torchvision's reference only the first class is kept."""
+    case = CASES["torchvision", "w0.35"]
+    state = tensors("torchvision", "w0.35")
+    torch.save(state | {name: state[name][:1] for name in state if name.startswith("classifier")}, tmp_path / "one.pth")
+    (height, width), expected = next(iter(case.answers.items()))
+    (tmp_path / "names.txt").write_text("good\nbad\n")
+    known = ("--labels", tmp_path / "names.txt", "--size", f"{height}x{width}", "--preprocessing", "torchvision")
+    files = ("-o", tmp_path / "one.onnx", "--no-simplify", "--pictures", photos["rocket.jpg"])
+    run("--from", tmp_path / "one.pth", *known, *files, "--json")
+    printed = capsys.readouterr()
+    assert {"what": "labels", "value": "good, bad", "said_by": "you"} in json.loads(printed.out)["recognised"]
+    assert "RECOGNISED" in printed.err
+    classifier = open_pipeline(Session(tmp_path / "one.onnx"))
+    for tensor, logits in zip(picture(len(expected), height, width), expected, strict=True):
+        (found,) = classifier.session.run(tensor[None])
+        scores = {one.label: one.score for one in classifier.decode(found[0], height, width).classes}
+        assert scores["bad"] == pytest.approx(1 / (1 + np.exp(-logits[0])), abs=1e-4)
+        assert scores["good"] == pytest.approx(1 - scores["bad"], abs=1e-6)
 
 
 class Bomb:
@@ -222,6 +285,12 @@ def with_nan():
     return saved(state)
 
 
+def with_negative_variance():
+    state = tensors("torchvision", "w0.35")
+    state["features.3.conv.0.1.running_var"][2] = -1
+    return saved(state)
+
+
 def eight_bit():
     """As ``torch.ao.quantization.convert`` names and makes the tensors of a fused torchvision network."""
     with warnings.catch_warnings(action="ignore"):  # torch means to give these tensors up
@@ -236,6 +305,11 @@ def eight_bit():
 BAD = {
     "truncated": ("bad.pth", lambda _: saved(tensors("torchvision", "w0.35"))[:-5000], "damaged"),
     "not a number": ("bad.pth", lambda _: with_nan(), r"features\.3\.conv\.0\.0\.weight holds values that are not fin"),
+    "a negative variance": (
+        "bad.pth",
+        lambda _: with_negative_variance(),
+        r"features\.3\.conv\.0\.1\.running_var holds variances less than 0",
+    ),
     "a bomb": ("bad.pth", lambda made: saved({"state_dict": {}, "x": Bomb(made)}), "without running code in it"),
     "an object": ("bad.pth", lambda _: saved(argparse.Namespace(a=1)), "not a torch state dict but one Namespace"),
     "eight bits": (
@@ -244,9 +318,9 @@ BAD = {
         "already eight-bit; give the float or QAT checkpoint it was made of",
     ),
     "some zip": ("bad.pth", lambda _: zipped(**{"photos/cat.jpg": b"meow"}), "or is damaged"),
-    "empty": ("bad.pth", lambda _: b"", "or is damaged"),
+    "empty": ("bad.pth", lambda _: b"", "is empty"),
     "huge header": ("bad.safetensors", lambda _: struct.pack("<Q", 1 << 62) + b"{}", "not a safetensors file"),
-    "empty safetensors": ("bad.safetensors", lambda _: b"", "not a safetensors file"),
+    "short safetensors": ("bad.safetensors", lambda _: b"\x08", "not a safetensors file"),
     "no graph": ("bad.pb", lambda _: b"\xff\xff\xff\xff", "not a frozen TensorFlow graph"),
     "no manifest": ("model.json", lambda _: b"{}", "not a TensorFlow.js graph model"),
     "other json": ("model.json", lambda _: b"[" * 100_000, "not a TensorFlow.js graph model"),

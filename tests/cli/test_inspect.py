@@ -3,13 +3,14 @@
 import dataclasses
 import importlib.util
 import json
+from pathlib import Path
 
 import onnx
 import pytest
 from byte_inputs import QUANTIZATION, quantized_in_name
 
 from mnv2deploy.catalog.cards import card_path
-from mnv2deploy.cli.contract_rows import quantization_rows
+from mnv2deploy.cli.contract_rows import contract_rows, quantization_rows
 from mnv2deploy.cli.inspect import inspect
 from mnv2deploy.errors import MissingDependencyError
 from mnv2deploy.runtime.session import Session
@@ -70,6 +71,7 @@ def test_an_artifact_shows_its_contract(cli, coco_artifact):
     assert "iou threshold 0.6" in shown["decoding"]
     assert "6 feature maps" in shown["decoding"]
     assert shown["made from"].startswith("ssdlite-coco, npm:")
+    assert shown["made from"].endswith(", licence Apache-2.0")
     assert "folded" in shown["parameters"]
 
 
@@ -173,3 +175,13 @@ def test_without_the_build_extra_an_artifact_still_shows_its_contract(light, coc
     assert document["layers"] is None
     assert "mnv2deploy[build]" in document["not_counted"]
     assert document["contract"]["decoding"]["task"] == "detect"
+
+
+def test_an_artifact_of_a_file_of_ones_own_says_which(coco_artifact):
+    contract = Session(coco_artifact).contract
+    files = (("mine.pth", "ab" * 32),)
+    made = dataclasses.replace(
+        contract.provenance, source="local file", model="mine", weights_sha256=files, licence="unknown"
+    )
+    shown = dict(contract_rows(dataclasses.replace(contract, provenance=made), Path("mine.onnx"), 1))
+    assert shown["made from"] == f"mine, local file, mine.pth (sha256 {'ab' * 32}), licence unknown"

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from mnv2deploy.catalog.cards import load_card
-from mnv2deploy.errors import CheckpointError, ModelError, UsageError, VerificationError
+from mnv2deploy.errors import CheckpointError, DownloadError, ModelError, UsageError, VerificationError
 from mnv2deploy.export import artifact, graph, parity, simplification
 from mnv2deploy.export.artifact import export
 from mnv2deploy.export.parity import OutputParity, measure_parity, require_parity
 from mnv2deploy.networks import load_network
+from mnv2deploy.progress import SILENT
 from mnv2deploy.runtime.session import Session
 from mnv2deploy.weights.checkpoint import read_checkpoint
 
@@ -70,6 +71,22 @@ def test_values_that_are_not_numbers_fail_parity():
     for order in ([good, nan], [nan, good]):
         with pytest.raises(VerificationError):
             require_parity(order, "nan.onnx")
+
+
+def test_a_network_that_answers_nan_itself_is_said_to(network, artifacts):
+    with torch.no_grad():
+        network.backbone.blocks[5].project.bn.bias[3] = float("nan")
+    with pytest.raises(VerificationError, match="network itself answers NaN or infinity in class_logits, in torch too"):
+        measure_parity(Session(artifacts["ssdlite-pedestrian"]), network, [np.zeros((1, 3, 300, 300), np.float32)], [1])
+
+
+def test_without_sample_photos_pictures_of_ones_own_are_proposed(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise DownloadError("sample-photos is not in the cache.")
+
+    monkeypatch.setattr(artifact, "fetch", refuse)
+    with pytest.raises(DownloadError, match=r"not in the cache\. Or .* --pictures FILE"):
+        artifact._sample_photos(offline=True, progress=SILENT)
 
 
 def test_a_failed_check_writes_nothing(tmp_path, monkeypatch, photos, traced_once):

@@ -16,7 +16,7 @@ from mnv2deploy.contract import ClassificationDecoding, Preprocessing, Segmentat
 from mnv2deploy.errors import CheckpointError, ModelError, UsageError
 from mnv2deploy.export import from_checkpoint
 from mnv2deploy.export.from_checkpoint import Answers, card_from_checkpoint
-from mnv2deploy.weights.description import Description
+from mnv2deploy.weights.description import Description, of_classifier
 from mnv2deploy.weights.recognition import Recognised
 
 CLASSIFIER = load_card("mobilenet-v2").network
@@ -205,10 +205,58 @@ def test_the_catalogs_own_weights_need_no_answers_and_take_them(proposed):
     assert said_by(other)["input"] == "you"
 
 
-def test_a_crop_larger_than_what_is_resized_is_wrong_usage(proposed):
+def test_another_size_crops_the_same_share_and_says_so(proposed):
     says = Description(network=CLASSIFIER, input=SIZE, preprocessing=load_card("mobilenet-v2").preprocessing)
-    with pytest.raises(UsageError, match="shorter_side 256 is less than the input's 320 x 320"):
-        proposed(says, Answers(labels="numbers", size=InputSize(height=320, width=320)))
+    for card_or_file in (says, load_card("mobilenet-v2")):
+        for side, shorter in ((320, 366), (112, 128)):
+            proposal = proposed(card_or_file, Answers(labels="numbers", size=InputSize(height=side, width=side)))
+            assert proposal.card.preprocessing.shorter_side == shorter
+            assert said_by(proposal)["preprocessing"].endswith(", its crop scaled with --size")
+    told = proposed(says, Answers(labels="numbers", size=InputSize(height=112, width=112), preprocessing="timm"))
+    assert (told.card.preprocessing.shorter_side, said_by(told)["preprocessing"]) == (128, "you")
+
+
+def test_what_turns_logits_into_probabilities_is_said_or_chosen(proposed):
+    def decoding(says, asked=None):
+        proposal = proposed(says, Answers(labels="numbers", preprocessing="timm", size=SIZE, activation=asked))
+        return proposal.card.decoding.activation, said_by(proposal)["decoding"]
+
+    silent, sure = Description(network=CLASSIFIER), Description(network=CLASSIFIER, activation="sigmoid")
+    assert decoding(silent) == ("softmax", "the usual; --activation sigmoid for independent classes")
+    assert decoding(silent, "sigmoid") == ("sigmoid", "you")
+    assert decoding(sure) == ("sigmoid", "the checkpoint")
+    assert decoding(load_card("mobilenet-v2")) == ("softmax", "the catalog's mobilenet-v2")
+    assert decoding(load_card("mobilenet-v2"), "sigmoid") == ("sigmoid", "you")
+    with pytest.raises(CheckpointError, match="ends in sigmoid, so --activation softmax would answer nonsense"):
+        decoding(sure, "softmax")
+    with pytest.raises(UsageError, match="--activation does not apply: .* is FCN on MobileNetV2 1.0, made to segment"):
+        proposed(Description(network=FCN), Answers(activation="softmax"))
+
+
+def test_one_output_is_a_sigmoids(proposed):
+    single = of_classifier(CLASSIFIER.backbone, 1)
+    with pytest.raises(UsageError, match="with 2 classes.*a name a line: first the name for 0, then for 1;"):
+        proposed(single, Answers())
+    answers = {"labels": "numbers", "preprocessing": "timm", "size": SIZE}
+    for asked in (None, "sigmoid"):
+        proposal = proposed(single, Answers(**answers, activation=asked))
+        assert (proposal.card.network.columns, proposal.card.decoding.activation) == (2, "softmax")
+        assert said_by(proposal)["decoding"] == "its one output, a sigmoid's: the other class has 0"
+    with pytest.raises(UsageError, match="has one output, whose softmax is always 1"):
+        proposed(single, Answers(**answers, activation="softmax"))
+    column = replace(CLASSIFIER, columns=1)
+    with pytest.raises(ValueError, match="the softmax of one column is always 1"):
+        replace(load_card("mobilenet-v2"), network=column)
+
+
+def test_a_resize_that_keras_does_not_write_down_is_not_said_to_be_the_checkpoints(proposed):
+    own = named_preprocessing("keras", SIZE)
+    says = Description(network=CLASSIFIER, input=SIZE, preprocessing=own, scales_itself=True)
+    proposal = proposed(says, Answers(labels="numbers"), "keras")
+    assert said_by(proposal)["preprocessing"] == "the checkpoint; the resize is Keras's usual, see --resize"
+    proposal = proposed(says, Answers(labels="numbers", interpolation="bicubic"), "keras")
+    assert said_by(proposal)["preprocessing"] == "the checkpoint; the resize you"
+    assert (proposal.card.preprocessing.mean, proposal.card.preprocessing.interpolation) == (own.mean, "bicubic")
 
 
 @pytest.mark.parametrize("card", ["mobilenet-v2", "ssdlite-coco", "deeplabv3-voc", "fcn-ade20k"])
@@ -232,6 +280,11 @@ def test_preprocessing_may_be_a_file_and_be_changed(tmp_path, proposed):
     changed = proposed(says, answers).card.preprocessing
     assert (changed.resize, changed.shorter_side, changed.interpolation) == ("stretch", None, "bicubic")
     assert changed.mean == load_card("mobilenet-v2").preprocessing.mean
+    file.write_text(f"[preprocessing]\n{file.read_text()}")
+    assert named_preprocessing(str(file), SIZE) == expected
+    file.write_text("preprocessing = 3\n")
+    with pytest.raises(ModelError, match=r"mine\.toml: "):
+        named_preprocessing(str(file), SIZE)
     file.write_text('resize = "stretch"\n')
     with pytest.raises(ModelError, match=r"mine\.toml: no colour, interpolation, mean, std"):
         named_preprocessing(str(file), SIZE)
@@ -311,6 +364,20 @@ def test_a_file_without_names_is_refused(file, content, says, tmp_path):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ModelError, match=says):
         read_labels(str(path), 3, "classify", "mine.pth")
+    with pytest.raises(ModelError) as caught:
+        read_labels(str(path), 3, "classify", "mine.pth")
+    assert not any(word in str(caught.value) for word in ("Expecting", "codec"))
+
+
+def test_numbers_that_begin_with_one_are_said(proposed, tmp_path):
+    (tmp_path / "kinds.json").write_text('{"cat": 1, "dog": 2}')
+    two = Description(network=replace(CLASSIFIER, columns=2))
+    proposal = proposed(two, replace(ALL, labels=str(tmp_path / "kinds.json")))
+    assert [(label.column, label.class_id) for label in proposal.card.labels] == [(0, 1), (1, 2)]
+    assert {fact.what: fact.value for fact in proposal.facts}["labels"] == "cat, dog (numbered from 1)"
+    (tmp_path / "kinds.json").write_text('{"cat": 0, "dog": 1}')
+    proposal = proposed(two, replace(ALL, labels=str(tmp_path / "kinds.json")))
+    assert {fact.what: fact.value for fact in proposal.facts}["labels"] == "cat, dog"
 
 
 def test_an_unknown_set_of_labels_lists_those_there_are():

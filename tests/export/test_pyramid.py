@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mnv2deploy.export.pyramid import convolve_before_stretching
-from mnv2deploy.export.resizing import stretch_by_constant_scales
+from mnv2deploy.export.resizing import least_scale, stretch_by_constant_scales
 
 CHANNELS = 4
 
@@ -140,8 +140,6 @@ def test_constant_scales_stretch_to_the_same_sizes(
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_scales_lead_to_the_size_wanted_in_float32_and_float64(before: int, after: int) -> None:
-    from mnv2deploy.export.resizing import _scale
-
-    scale = _scale(before, after)
+    scale = least_scale(before, after)
     assert scale.dtype == np.float32
     assert np.floor(scale * np.float32(before)) == np.floor(float(scale) * before) == after

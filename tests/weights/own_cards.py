@@ -35,6 +35,7 @@ def own_card(
         "channel_divisor": network.backbone.channel_divisor,
         **changes,
     }
+    activation = description.activation or "softmax"
     is_segmenter = network.architecture == "deeplabv3"
     lines = [
         'title = "Mine"\ndescription = "Mine."\npaper = "-"',
@@ -47,7 +48,7 @@ def own_card(
         "mean = [127.5, 127.5, 127.5]\nstd = [127.5, 127.5, 127.5]",
         '[decoding]\ntask = "segment"\nalign_corners = true'
         if is_segmenter
-        else f'[decoding]\ntask = "classify"\nactivation = "{description.activation}"',
+        else f'[decoding]\ntask = "classify"\nactivation = "{activation}"',
         '[labels]\ndataset = "my-labels"\ncolumn_offset = 0',
         f'[weights]\nformat = "{form}"\nlicence = "MIT"\norigin = "trained by us"',
     ]

@@ -20,7 +20,7 @@ def test_an_object_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "{'a': 1}", "[" * 100_000, b"\xff\xfe{"])
 def test_what_is_not_json_is_refused(text: str | bytes) -> None:
-    with pytest.raises(CheckpointError, match="^config.json is not JSON: "):
+    with pytest.raises(CheckpointError, match="^config.json is not JSON"):
         parse_json(text, "config.json")
 
 

@@ -31,14 +31,19 @@ HF = CASES["huggingface", "classifier"]
 )
 def test_what_is_missing_or_too_many_is_named(describe: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     describe(shapes, {}, "m")
-    missing = [name for name in shapes if name.startswith(("classifier", "head"))]
+    head = [name for name in shapes if name.startswith(("classifier", "head"))]
+    with pytest.raises(
+        CheckpointError, match=r"^m has no classifier: it is a backbone alone\. Save the whole model\.$"
+    ):
+        describe({name: shape for name, shape in shapes.items() if name not in head}, {}, "m")
+    missing = list(shapes)[:2]
     without = {name: shape for name, shape in shapes.items() if name not in missing}
     with pytest.raises(CheckpointError, match=f"^m lacks {missing[0]}, {missing[1]}\\.$"):
         describe(without, {}, "m")
     with pytest.raises(CheckpointError, match=r"^m has tensors the network has no place for: a, b, c and 2 more\.$"):
         describe(shapes | dict.fromkeys("abcde", (1,)), {}, "m")
     with pytest.raises(CheckpointError, match=r"has the shape \(\), which is no layer's"):
-        describe(shapes | {missing[1]: ()}, {}, "m")
+        describe(shapes | {head[1]: ()}, {}, "m")
 
 
 def test_three_names_are_all_there_are_to_say_and_counters_are_none() -> None:

@@ -45,7 +45,7 @@ def pads(*paddings: Any) -> list[dict[str, Any]]:
 def test_without_a_description_it_is_as_keras_publishes_it() -> None:
     model = read_model({}, "m.h5")
     assert (model.input, model.sides, model.batch_norm_eps) == (None, 1, 1e-3)
-    assert (model.scales_itself, model.activation) == (False, "softmax")
+    assert (model.scales_itself, model.activation) == (False, None)
     assert (*model.preprocessing.mean, *model.preprocessing.std) == pytest.approx((127.5,) * 6)
 
 

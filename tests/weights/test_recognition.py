@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from origin_cases import CLASSES, load
 from safetensors.numpy import save_file
 
@@ -18,9 +20,10 @@ from mnv2deploy.catalog.network_specs import ClassifierSpec, DeepLabSpec
 from mnv2deploy.errors import CheckpointError, UsageError
 from mnv2deploy.weights import recognition
 from mnv2deploy.weights.description import Description, backbone_keys
+from mnv2deploy.weights.file_kinds import file_kind
 from mnv2deploy.weights.keras import keras_names
 from mnv2deploy.weights.native import WeightsOrigin, native_bytes
-from mnv2deploy.weights.recognition import file_kind, recognise
+from mnv2deploy.weights.recognition import recognise
 from mnv2deploy.weights.tensorflow import read_frozen_graph, read_tensorflowjs
 from mnv2deploy.weights.tensorflow_description import describe_tensorflow
 
@@ -110,7 +113,7 @@ def test_the_detector_is_that_of_the_catalogs_card(checkpoint):
 def test_a_head_that_is_not_built_is_named(checkpoint):
     shapes = {name: tuple(shape) for name, shape in SEGMENTERS["fcn-ade20k"]["shapes"].items()}
     other = {name.replace(".convs.", ".cls_psp.").replace("conv_cat", "fusion"): shapes[name] for name in shapes}
-    with pytest.raises(CheckpointError, match=r"mmsegmentation.*decode_head has cls_psp, conv_seg, fusion"):
+    with pytest.raises(CheckpointError, match=r"decode_head has cls_psp, conv_seg, fusion.*nearest is mmsegmentation"):
         recognise(checkpoint(other))
 
 
@@ -128,7 +131,7 @@ def test_keras_is_known_by_its_file_and_its_layers(checkpoint, tmp_path):
         return shape[::-1]
 
     path = checkpoint({name_of(key): shape_of(key) for key in keys}, file="dogs.weights.h5")
-    path.write_bytes(recognition._HDF5)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
     assert file_kind(path) == "keras"
     pytest.importorskip("h5py")
     path = checkpoint({name_of(key): shape_of(key) for key in keys}, file="dogs.weights.h5")
@@ -157,8 +160,83 @@ def test_names_of_two_origins_are_refused_with_the_nearest_and_what_does_not_fit
 
 def test_another_networks_checkpoint_is_no_origins(checkpoint):
     resnet = {"layer1.0.conv1.weight": (64, 64, 3, 3), "fc.weight": (1000, 512), "fc.bias": (1000,)}
-    with pytest.raises(CheckpointError, match=r"none of them has tensors named like layer1\.0\.conv1\.weight, fc"):
+    with pytest.raises(
+        CheckpointError, match=r"is no MobileNetV2 that is known: its tensors are named layer1\.0\.conv1\.weight, fc"
+    ):
         recognise(checkpoint(resnet))
+
+
+@pytest.mark.parametrize("file", ["mobilenet_v3.pth", "squeezenet.pth"])
+def test_another_mobilenet_is_not_said_to_be_near(file, checkpoint):
+    """torchvision's MobileNetV3 and SqueezeNet call their layers ``features`` too."""
+    inner = "block.0.0" if file.startswith("mobilenet") else "squeeze"
+    other = {f"features.{index}.{inner}.weight": (16, 16, 1, 1) for index in range(1, 12)}
+    with pytest.raises(CheckpointError, match="is no MobileNetV2 that is known: its tensors") as caught:
+        recognise(checkpoint(other | {"features.0.0.weight": (16, 3, 3, 3), "classifier.3.bias": (5,)}, file=file))
+    assert "nearest" not in str(caught.value)
+
+
+def test_a_classifier_without_dropout_is_torchvisions_too(checkpoint):
+    usual = shapes_of("torchvision")
+    for own in ("classifier", "classifier.0", "classifier.1.fc"):
+        shapes = {name.replace("classifier.1", own): shape for name, shape in usual.items()}
+        found = recognise(checkpoint(shapes))
+        assert (found.origin, found.says) == ("torchvision", recognise(checkpoint(usual)).says)
+
+
+@pytest.mark.parametrize(("origin", "head"), [("torchvision", "classifier.1"), ("timm", "classifier")])
+def test_other_heads_are_named(origin, head, checkpoint):
+    name = "w1.0" if origin == "torchvision" else "mobilenetv2_140"
+    backbone = {key: shape for key, shape in shapes_of(origin, name).items() if not key.startswith("classifier")}
+    with pytest.raises(CheckpointError, match=r"model\.pth has no classifier: it is a backbone alone") as caught:
+        recognise(checkpoint(backbone))
+    assert str(caught.value).count("model.pth") == 1
+    two = {f"{head}.weight": (128, 1280), f"{head}.bias": (128,), "classifier.3.weight": (5, 128)}
+    with pytest.raises(
+        CheckpointError, match=rf"has a head of several layers \({head}\.weight, classifier\.3\.weight\)"
+    ):
+        recognise(checkpoint(backbone | two))
+
+
+def test_our_own_tensors_without_their_header_say_how_to_keep_it(checkpoint):
+    ours = dict.fromkeys([*backbone_keys(17, last=True), "classifier.weight"], (3,))
+    path = checkpoint(ours)
+    with pytest.raises(CheckpointError, match=r"mnv2deploy's state dicts, but not their header.*safe_open"):
+        recognise(path)
+    save_file({"backbone.stem.conv.weight": np.zeros(3, np.float32)}, path.with_name("bare.safetensors"))
+    with pytest.raises(CheckpointError, match=r"no header of mnv2deploy's.*safe_open\(OLD_FILE, 'pt'\)\.metadata"):
+        recognise(path.with_name("bare.safetensors"), "native")
+
+
+def test_a_wrong_origin_is_told_the_right_one(checkpoint):
+    with pytest.raises(CheckpointError, match=r"lacks conv_stem.*named as torchvision's: --origin torchvision\."):
+        recognise(checkpoint(shapes_of("torchvision")), "timm")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("a.pth", b"", "is empty"),
+        ("a.pth", b"<!DOCTYPE html><html>", "is a web page"),
+        ("a.h5", b"\n<html lang=en>", "is a web page"),
+        ("a.pth", b"PK\x03\x04" + bytes(30), "is damaged: an archive whose end is missing"),
+        ("a.pth", (100).to_bytes(8, "little") + b'{"a":{}}', "is a safetensors file; give it a name that ends in"),
+    ],
+)
+def test_files_with_a_checkpoints_name_are_called_what_they_are(file, content, says, tmp_path):
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(CheckpointError, match=says):
+        recognise(tmp_path / file)
+
+
+def test_programs_of_torch_and_tensorflow_are_called_so(tmp_path):
+    with warnings.catch_warnings(action="ignore"):  # torch means to give it up
+        torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"model\.pt is a TorchScript program, not a state dict"):
+        recognise(tmp_path / "model.pt")
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="is a TensorFlow SavedModel, which is not read"):
+        recognise(tmp_path)
 
 
 def test_a_width_that_is_none_is_refused(checkpoint):
@@ -223,7 +301,7 @@ def test_a_state_dict_of_our_own_is_known_by_its_header(tmp_path):
     with pytest.raises(CheckpointError, match="lacks features"):
         recognise(path, "torchvision")
     save_file({"a": np.zeros(3, np.float32)}, path)
-    with pytest.raises(CheckpointError, match="has no header of mnv2deploy's: it is not one of its state dicts"):
+    with pytest.raises(CheckpointError, match="has no header of mnv2deploy's: the header says what network it is"):
         recognise(path, "native")
 
 
@@ -242,11 +320,11 @@ def test_a_folder_is_the_checkpoint_in_it(checkpoint, tmp_path):
         ("weights", b"\x80\x02}q\x00.", "torch"),  # a pickle, without an ending
         ("weights", b"\x89HDF\r\n\x1a\n", "keras"),
         ("weights", b"\x1c\x00\x00\x00TFL3", "tflite"),
-        ("frozen.pb", b"", "frozen-graph"),
+        ("frozen.pb", b"\x0a", "frozen-graph"),
         ("model.json", b"{}", "tensorflowjs"),
-        ("model.safetensors", b"", "safetensors"),
+        ("model.safetensors", b"\x08", "safetensors"),
         ("best.PTH", b"\x80", "torch"),
-        ("Frozen.PB", b"", "frozen-graph"),
+        ("Frozen.PB", b"\x0a", "frozen-graph"),
     ],
 )
 def test_the_kind_of_a_file_is_in_its_first_bytes_or_its_name(file, content, kind, tmp_path):

@@ -37,6 +37,7 @@ def prefixed(prefix: str, state: dict[str, torch.Tensor] | None = None) -> dict[
         {"model_state_dict": prefixed("_orig_mod.")},
         {"ema": prefixed("model.")},
         {"ema": 0.999, "model": "mobilenet_v2", "net": STATE},  # a word for something else
+        {"model": STATE, "best": np.float64(71.2), "seen": np.int64(3), "half": np.float32(0.5)},
         {"state_dict": prefixed("model.net."), "pytorch-lightning_version": "2.4"},
         # averaged weights come before the others; of them torch counts
         {"state_dict": {"a.weight": torch.zeros(1)}, "state_dict_ema": STATE},
@@ -111,7 +112,7 @@ def safetensors(header: object, data: bytes = b"") -> bytes:
         (".pth", saved({"a" * 10_000: 3}), f"'{'a' * 60}' is no tensor"),
         (".pth", saved({}), "it holds no tensors"),
         (".pth", saved({"a": torch.eye(3).to_sparse()}), "a is sparse"),
-        (".pth", quantized(), "a is quantized"),
+        (".pth", quantized(), "'a' is quantized"),
         (".pth", saved([torch.zeros(3)]), "but one list"),
         (".pth", saved(torch.nn.Linear(2, 2)), "it needs torch.nn.modules.linear.Linear"),
         (".pth", pickle.dumps({"a": argparse.ArgumentParser}), "without running code"),

@@ -50,7 +50,8 @@ def test_what_a_graph_says_is_found(tmp_path: Path) -> None:
     widths = {case: one.network.backbone.width_multiplier for case, one in found.items()}
     assert widths == {"own_top": 0.5, "own_top_half": 0.5, "new_top": 1.0, "sequential": 0.35, "preprocessed": 0.75}
     assert {case: one.activation for case, one in found.items()} == dict.fromkeys(found, "softmax") | {
-        "new_top": "sigmoid"
+        "new_top": "sigmoid",
+        "preprocessed": None,  # it ends in the logits
     }
     assert {case for case, one in found.items() if one.scales_itself} == {"new_top", "preprocessed"}
     assert {one.network.backbone.padding for one in found.values()} == {"tf"}
