@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +25,9 @@ from mnv2deploy.artifacts.store import Store
 from mnv2deploy.artifacts.toml_lines import line_of
 from mnv2deploy.artifacts.watching import LogWatcher, Watcher
 from mnv2deploy.cache import cache_dir
-from mnv2deploy.errors import Mnv2deployError, UsageError, VerificationError
+from mnv2deploy.errors import Mnv2deployError, VerificationError
 from mnv2deploy.progress import SILENT, Progress
+from mnv2deploy.quiet import quiet_decoders
 from mnv2deploy.runtime.processors import available_processors
 
 
@@ -199,11 +201,9 @@ def _find_before(baseline: Path, recipe: Recipe, watcher: Watcher) -> Manifest |
     """The release of this recipe before; None, which is said, where there was none.
 
     Raises:
-        UsageError: there is no such file or folder.
+        UsageError: there is no such file.
         ModelError: it is no manifest.
     """
-    if not baseline.exists():
-        raise UsageError(f"--baseline {baseline}: there is no such file or folder.")
     of_several = baseline.is_dir() and not (baseline / MANIFEST).is_file()
     if of_several and not (baseline / recipe.name / MANIFEST).is_file():
         watcher.warns(recipe.name, f"{baseline} has no release of that name, so there is nothing to compare with.")
@@ -230,6 +230,8 @@ def _make_ahead(paths: Sequence[Path], options: BuildOptions) -> set[str]:
     try:
         with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=begin, initargs=level) as pool:
             return set().union(*pool.map(_make_steps, paths, [options] * len(paths)))
+    except BrokenProcessPool:  # one was killed, for its memory perhaps; one recipe at a time needs less
+        return set()
     finally:
         os.environ.pop("OMP_NUM_THREADS")
         if threads is not None:
@@ -239,6 +241,6 @@ def _make_ahead(paths: Sequence[Path], options: BuildOptions) -> set[str]:
 def _make_steps(path: Path, options: BuildOptions) -> set[str]:
     store = Store(store_folder(), force=options.force)
     settings = Settings(store=store, offline=options.offline, watcher=LogWatcher(announce=True))
-    with contextlib.suppress(Mnv2deployError):
+    with quiet_decoders(), contextlib.suppress(Mnv2deployError):
         build_artifacts(read_recipe(path), settings, timed=False)
     return store.made

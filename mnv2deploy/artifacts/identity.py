@@ -13,6 +13,7 @@ from mnv2deploy.benchmark.machine import processor_name
 from mnv2deploy.runtime.processors import available_processors
 
 _PACKAGE = Path(__file__).parent.parent
+_ALWAYS = ("*.py", "artifacts/manifest.py", "artifacts/steps.py")
 
 
 def made_by(packages: Iterable[str], rooms: Iterable[str]) -> dict[str, Any]:
@@ -20,11 +21,12 @@ def made_by(packages: Iterable[str], rooms: Iterable[str]) -> dict[str, Any]:
 
     Args:
         packages: Installed distributions.
-        rooms: Folders of this package; the files beside them always count.
+        rooms: Folders of this package; the files beside them always count, and those that say what a step writes.
     """
     return {
         "versions": {package: importlib.metadata.version(package) for package in sorted(packages)},
-        "code": {room: _digest(room) for room in sorted({"", *rooms})},
+        "code": {room: _digest(f"{room}/*.py") for room in sorted(rooms)}
+        | {place: _digest(place) for place in _ALWAYS},
     }
 
 
@@ -34,8 +36,9 @@ def measured_on() -> dict[str, Any]:
 
 
 @functools.cache
-def _digest(room: str) -> str:
+def _digest(pattern: str) -> str:
+    """Of the names and texts of files of this package."""
     digest = hashlib.sha256()
-    for path in sorted((_PACKAGE / room).glob("*.py")):
+    for path in sorted(_PACKAGE.glob(pattern)):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -20,6 +20,7 @@ from mnv2deploy.artifacts.store import Store
 from mnv2deploy.artifacts.watching import StepProgress, Watcher
 from mnv2deploy.calibration.find import find_set
 from mnv2deploy.calibration.recipe import recipe_for
+from mnv2deploy.calibration.sets import CalibrationSet
 from mnv2deploy.evaluation.opening import open_for
 from mnv2deploy.progress import SILENT, Progress
 from mnv2deploy.runtime.session import Session
@@ -28,7 +29,6 @@ from mnv2deploy.weights.verified import sha256_of
 
 _RUNTIME = ("numpy", "onnxruntime", "opencv-python")
 _EXPORTERS = ("onnx", "onnxscript", "onnxsim", "torch", *_RUNTIME)
-_ANSWERING = ("evaluation", "runtime")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,8 @@ def build_artifacts(recipe: Recipe, settings: Settings, *, timed: bool = True) -
     for artifact in recipe.artifacts:
         made_of = quantized if artifact.quantized and quantized is not None else exported
         artifacts[artifact.name] = build.finish(artifact, made_of / steps.MODEL)
-    measured = {name: build.measure(name, artifacts, exported / steps.GOLDEN) for name in artifacts}
+    dataset = build.dataset(exported / steps.MODEL)
+    measured = {name: build.measure(name, artifacts, dataset, exported / steps.GOLDEN) for name in artifacts}
     times = build.time(artifacts) if timed and recipe.measure.speed else {}
     return Built(
         recipe=recipe,
@@ -126,7 +127,7 @@ def build_artifacts(recipe: Recipe, settings: Settings, *, timed: bool = True) -
         quantized=None if quantized is None else steps.read_result(quantized, steps.QuantizationResult),
         measured=measured,
         times=times,
-        pictures=build.pictures,
+        pictures=lambda: build.pictures().pictures,
     )
 
 
@@ -172,7 +173,7 @@ class _Build:
         def make(folder: Path) -> None:
             offline, progress = self._settings.offline, self._progress
             calibrated = find_set(calibration, offline=offline, progress=progress)
-            measured = find_set(self._pictures, offline=offline, progress=progress)
+            measured = self.pictures()
             for warning in (*calibrated.warnings, *measured.warnings):
                 self._settings.watcher.warns(self._recipe.name, warning)
             steps.refuse_shared(calibrated, measured)
@@ -193,24 +194,24 @@ class _Build:
         made = self._step(f"finish {artifact.name}", inputs, lambda to: steps.make_finished(to, model, artifact))
         return made / steps.MODEL
 
-    def measure(self, name: str, artifacts: Mapping[str, Path], golden: Path) -> steps.Measured:
+    def measure(
+        self, name: str, artifacts: Mapping[str, Path], dataset: tuple[Path, PictureSet] | None, golden: Path
+    ) -> steps.Measured:
         first = next(iter(artifacts))
         floats = None if name == first else (first, artifacts[first])
-        dataset = self._dataset(artifacts[first])
         inputs = {
             "model": sha256_of(artifacts[name]),
             "floats": None if floats is None else [first, sha256_of(floats[1])],
             "pictures": None if floats is None else recipe_for(self._pictures).key(),
             "dataset": None if dataset is None else plain(dataset[1]),
             "golden": sha256_of(golden),
-            "by": made_by(("faster-coco-eval", *_RUNTIME), ("artifacts", *_ANSWERING)),
+            "by": made_by(("faster-coco-eval", *_RUNTIME), ("artifacts", "evaluation", "quantization", "runtime")),
             "on": measured_on(),
         }
 
         def make(folder: Path) -> None:
-            progress = self._progress
-            pictures = find_set(self._pictures, offline=self._settings.offline, progress=progress)
-            steps.make_measurements(folder, artifacts[name], floats, pictures, dataset, golden, progress)
+            pictures = None if floats is None else self.pictures()
+            steps.make_measurements(folder, artifacts[name], floats, pictures, dataset, golden, self._progress)
 
         return steps.read_result(self._step(f"measure {name}", inputs, make), steps.Measured)
 
@@ -223,11 +224,11 @@ class _Build:
         made = self._step("time", inputs, lambda to: steps.make_times(to, artifacts, self._progress))
         return dict(zip(artifacts, steps.read_result(made, steps.Times).artifacts, strict=True))
 
-    def pictures(self) -> Sequence[Path]:
+    def pictures(self) -> CalibrationSet:
         """To compare answers on."""
-        return find_set(self._pictures, offline=self._settings.offline, progress=self._progress).pictures
+        return find_set(self._pictures, offline=self._settings.offline, progress=self._progress)
 
-    def _dataset(self, floats: Path) -> tuple[Path, PictureSet] | None:
+    def dataset(self, floats: Path) -> tuple[Path, PictureSet] | None:
         """The labelled set and what it is called; its digest is of every file of it."""
         if self._recipe.measure.dataset is None:
             return None

@@ -203,7 +203,7 @@ def make_measurements(
     folder: Path,
     model: Path,
     floats: tuple[str, Path] | None,
-    pictures: CalibrationSet,
+    pictures: CalibrationSet | None,
     dataset: tuple[Path, PictureSet] | None,
     golden: Path,
     progress: Progress,
@@ -214,14 +214,16 @@ def make_measurements(
         folder: Of the step.
         model: The artifact.
         floats: Name and file of the one it is compared with; None where it is that one itself.
-        pictures: To compare answers on.
+        pictures: To compare answers on; None where there is nothing to compare with.
         dataset: Labelled pictures, if any.
         golden: The golden picture.
         progress: Told of pictures.
     """
     session = Session(model, threads=1, name=model.parent.name)
     base = None if floats is None else Session(floats[1], threads=1, name=floats[0])
-    agreement = None if floats is None or base is None else _agreement(floats[0], base, session, pictures, progress)
+    agreement = None
+    if base is not None and pictures is not None:
+        agreement = _agreement(base, session, pictures, progress)
     accuracy = None if dataset is None else _accuracy(base, session, dataset, progress)
     quantized = session.contract.provenance.quantization is not None
     _write(
@@ -230,10 +232,10 @@ def make_measurements(
     )
 
 
-def _agreement(name: str, base: Session, session: Session, pictures: CalibrationSet, progress: Progress) -> Agreement:
+def _agreement(base: Session, session: Session, pictures: CalibrationSet, progress: Progress) -> Agreement:
     answers = compare_answers(base, session, pictures.pictures, threads=available_processors(), progress=progress)
     return Agreement(
-        against=name,
+        against=base.name,
         pictures=PictureSet(name=pictures.name, pictures=answers.pictures, sha256=pictures.sha256),
         of=MEANINGS[answers.task],
         share=answers.agreement,

@@ -35,8 +35,8 @@ def readable_pictures(arguments: Sequence[str]) -> tuple[list[Path], list[tuple[
     Raises:
         InputError: none can be read.
     """
-    from mnv2deploy.cli.quiet import quiet_decoders
     from mnv2deploy.media.sources import find_sources, read_sources
+    from mnv2deploy.quiet import quiet_decoders
 
     readable, failures = [], []
     with quiet_decoders():

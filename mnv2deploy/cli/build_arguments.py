@@ -8,7 +8,7 @@ from pathlib import Path
 from mnv2deploy.errors import UsageError
 
 
-def check_options(*, jobs: int, log_level: str | None, quiet: bool) -> str:
+def check_options(*, jobs: int, log_level: str | None, quiet: bool, baseline: Path | None) -> str:
     """The log's level, checked with the rest.
 
     Raises:
@@ -22,6 +22,8 @@ def check_options(*, jobs: int, log_level: str | None, quiet: bool) -> str:
         raise UsageError("--quiet is --log-level error; give one of them.")
     if log_level not in (None, *LEVELS):
         raise UsageError(f"--log-level {log_level}: it should be one of {', '.join(LEVELS)}.")
+    if baseline is not None and not baseline.exists():
+        raise UsageError(f"--baseline {baseline}: there is no such file or folder.")
     return "error" if quiet else log_level or "info"
 
 

@@ -39,7 +39,7 @@ def calib(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make the pictures to calibrate quantization with, check and hash them."""
-    from mnv2deploy.cli.quiet import quiet_decoders
+    from mnv2deploy.quiet import quiet_decoders
 
     with quiet_decoders():
         found, made = _find(name, output, offline=offline, quiet=quiet)

@@ -62,11 +62,11 @@ def evaluate(
     from mnv2deploy.cli.evaluation_outputs import Outputs
     from mnv2deploy.cli.evaluation_report import Report
     from mnv2deploy.cli.progress import terminal_progress
-    from mnv2deploy.cli.quiet import quiet_decoders
     from mnv2deploy.evaluation.dataset import evenly_spaced
     from mnv2deploy.evaluation.layouts import TASKS, check_layout, open_dataset, recognise
     from mnv2deploy.evaluation.measuring import measure
     from mnv2deploy.evaluation.opening import check_problems, check_tasks
+    from mnv2deploy.quiet import quiet_decoders
     from mnv2deploy.runtime.session import Session
 
     models, dataset = split_arguments(arguments)

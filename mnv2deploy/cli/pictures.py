@@ -102,7 +102,7 @@ class PictureRun(Generic[R]):
         Raises:
             typer.Exit: with code 3 if some picture could not be read; the others are done.
         """
-        from mnv2deploy.cli.quiet import quiet_decoders
+        from mnv2deploy.quiet import quiet_decoders
 
         with quiet_decoders():
             failures = self._answer_all(answer, to_json if self._json else to_text)

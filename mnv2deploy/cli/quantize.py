@@ -99,8 +99,8 @@ def quantize(
     from mnv2deploy.cli.artifact import find_artifact
     from mnv2deploy.cli.progress import terminal_progress
     from mnv2deploy.cli.quantize_arguments import check_gates, check_options, choose_pictures, default_output
-    from mnv2deploy.cli.quiet import quiet_decoders
     from mnv2deploy.files import output_folder
+    from mnv2deploy.quiet import quiet_decoders
 
     options = check_options(
         target=target,

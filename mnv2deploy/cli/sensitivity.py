@@ -52,7 +52,7 @@ def sensitivity(
     """Say which layers lose most in eight bits."""
     from mnv2deploy.cli.artifact import find_artifact
     from mnv2deploy.cli.progress import terminal_progress
-    from mnv2deploy.cli.quiet import quiet_decoders
+    from mnv2deploy.quiet import quiet_decoders
 
     if top is not None and top < 1:
         raise UsageError(f"--top {top}: at least 1 is needed.")

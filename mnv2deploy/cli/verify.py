@@ -24,7 +24,7 @@ def verify(
     """Check a downloaded release: hashes, contracts, answers."""
     from mnv2deploy.artifacts.verify import find_releases, verify_release
     from mnv2deploy.cli.progress import terminal_progress
-    from mnv2deploy.cli.quiet import quiet_decoders
+    from mnv2deploy.quiet import quiet_decoders
 
     with quiet_decoders():
         progress = terminal_progress(quiet=quiet)
