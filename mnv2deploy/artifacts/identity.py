@@ -23,10 +23,10 @@ def made_by(packages: Iterable[str], rooms: Iterable[str]) -> dict[str, Any]:
         packages: Installed distributions.
         rooms: Folders of this package; the files beside them always count, and those that say what a step writes.
     """
+    patterns = [*_ALWAYS, *(f"{room}/*.py" for room in sorted(rooms))]
     return {
         "versions": {package: importlib.metadata.version(package) for package in sorted(packages)},
-        "code": {room: _digest(f"{room}/*.py") for room in sorted(rooms)}
-        | {place: _digest(place) for place in _ALWAYS},
+        "code": {pattern: _digest(pattern) for pattern in patterns},
     }
 
 
