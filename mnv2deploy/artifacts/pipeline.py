@@ -110,6 +110,9 @@ def build_artifacts(recipe: Recipe, settings: Settings, *, timed: bool = True) -
     """
     build = _Build(recipe, settings)
     exported = build.export()
+    export_result = steps.read_result(exported, steps.ExportResult)
+    if export_result.not_simplified is not None:
+        settings.watcher.warns(recipe.name, f"the graph was not simplified: {export_result.not_simplified}")
     quantized = build.quantize(exported / steps.MODEL) if "quantize" in step_names(recipe) else None
     artifacts: dict[str, Path] = {}
     for artifact in recipe.artifacts:
@@ -122,7 +125,7 @@ def build_artifacts(recipe: Recipe, settings: Settings, *, timed: bool = True) -
         recipe=recipe,
         source=build.source,
         artifacts=artifacts,
-        exported=steps.read_result(exported, steps.ExportResult),
+        exported=export_result,
         golden=exported / steps.GOLDEN,
         quantized=None if quantized is None else steps.read_result(quantized, steps.QuantizationResult),
         measured=measured,
