@@ -51,7 +51,7 @@ class Provenance:
 
     Attributes:
         model: Name of the catalog card.
-        source: Address the weights were had from.
+        source: Address of the weights: of those their card names for these very files, the first.
         weights_sha256: File name and digest of each weights file.
         licence: SPDX identifier of the weights.
         tools: Name and version of each program that shaped the graph.

@@ -124,8 +124,8 @@ def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
     fields = {name: _build(hints[name], item, prefix + name) for name, item in value.items()}
     try:
         return kind(**fields)
-    except StructureError:
-        raise
+    except StructureError as error:  # of its own check, which knows the field
+        raise StructureError(str(error), prefix + error.path) from error
     except ValueError as error:  # of its own check
         raise StructureError(str(error), path) from error
 

@@ -68,8 +68,10 @@ def test_the_workflow_builds_caches_verifies_and_uploads():
     workflow: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
     job = workflow["jobs"]["build"]
     steps = job["steps"]
-    (cache,) = [step["with"] for step in steps if step.get("uses", "").startswith("actions/cache@")]
-    assert job["env"]["MNV2DEPLOY_CACHE"].endswith("/" + cache["path"])
+    caches = [step["with"] for step in steps if step.get("uses", "").startswith("actions/cache/")]
+    assert len(caches) == 2
+    assert all(job["env"]["MNV2DEPLOY_CACHE"].endswith("/" + cache["path"]) for cache in caches)
+    assert caches[0]["key"] == caches[1]["key"]
     runs = [step["run"] for step in steps if "run" in step]
     assert [line for line in runs if line.startswith("mnv2deploy build")] == ["mnv2deploy build --output release"]
     assert "mnv2deploy verify release" in runs

@@ -6,7 +6,8 @@ from importlib.util import find_spec
 
 from mnv2deploy.errors import MissingDependencyError
 
-_PACKAGES = {"cyclonedx": "cyclonedx-python-lib", "jinja2": "Jinja2", "matplotlib": "matplotlib"}
+_PACKAGES = {name: name for name in ("torch", "onnx", "onnxscript", "onnxsim", "matplotlib")}
+_PACKAGES |= {"cyclonedx": "cyclonedx-python-lib", "faster_coco_eval": "faster-coco-eval", "jinja2": "Jinja2"}
 
 
 def require_release_extra() -> None:

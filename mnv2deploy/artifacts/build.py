@@ -19,7 +19,7 @@ from mnv2deploy.artifacts.baseline import Comparison, compare_releases
 from mnv2deploy.artifacts.checks import sentence
 from mnv2deploy.artifacts.manifest import MANIFEST, Manifest, read_manifest
 from mnv2deploy.artifacts.pipeline import NotMadeError, Settings, build_artifacts, step_names
-from mnv2deploy.artifacts.recipes import Recipe, read_recipe
+from mnv2deploy.artifacts.recipes import BaselineOptions, Recipe, RecipeError, read_recipe
 from mnv2deploy.artifacts.release import describe, publish
 from mnv2deploy.artifacts.store import Store
 from mnv2deploy.artifacts.toml_lines import line_of
@@ -58,6 +58,7 @@ class Outcome:
         failures: Gates that are not passed.
         comparison: With the baseline; None without one.
         error: What went wrong, in a sentence.
+        error_line: Of the recipe, where it stands there; otherwise the first.
         exit_code: Of the error, or of failed gates; 0 of others.
     """
 
@@ -70,6 +71,7 @@ class Outcome:
     failures: tuple[Failure, ...] = ()
     comparison: Comparison | None = None
     error: str | None = None
+    error_line: int = 1
     exit_code: int = 0
 
 
@@ -155,6 +157,8 @@ def _build_release(path: Path, settings: Settings, options: BuildOptions) -> Out
     try:
         recipe = read_recipe(path)
         before = None if options.baseline is None else _find_before(options.baseline, recipe, settings.watcher)
+        if options.baseline is None and recipe.baseline != BaselineOptions():
+            settings.watcher.warns(recipe.name, "its [baseline] asks for nothing, as there is no --baseline.")
         built = build_artifacts(recipe, settings)
         manifest = describe(built)
         comparison = None if before is None else compare_releases(before, manifest, recipe.baseline)
@@ -164,6 +168,7 @@ def _build_release(path: Path, settings: Settings, options: BuildOptions) -> Out
                 recipe=path, name=name, status="failed", seconds=0, manifest=manifest, comparison=comparison, **common
             )
         output = options.output or path.parent / "build"
+        settings.watcher.makes(recipe.name, "release", "")
         changed = publish(built, manifest, output, settings.store.locks, settings.progress)
         return Outcome(
             recipe=path,
@@ -175,7 +180,10 @@ def _build_release(path: Path, settings: Settings, options: BuildOptions) -> Out
             comparison=comparison,
         )
     except Mnv2deployError as error:
-        return Outcome(recipe=path, name=name, status="error", seconds=0, error=str(error), exit_code=error.exit_code)
+        said = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+        line = error.line if isinstance(error, RecipeError) else 1
+        code = error.exit_code
+        return Outcome(recipe=path, name=name, status="error", seconds=0, error=said, error_line=line, exit_code=code)
     finally:
         settings.progress.stop()
 

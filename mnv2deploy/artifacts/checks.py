@@ -22,8 +22,8 @@ def check(artifact: Artifact, wanted: dict[str, float]) -> tuple[Check, ...]:
 
 def sentence(recipe: str, artifact: str, failed: Check) -> str:
     """What a person is told of a check that failed."""
-    got = "nothing was measured" if failed.got is None else f"it has {failed.got:.6g}"
-    return f"{recipe}: {artifact} fails {failed.name} = {failed.wanted:g}: {got}{_UNITS[failed.name]}."
+    got = "nothing was measured" if failed.got is None else _SAID[failed.name].format(failed.got)
+    return f"{recipe}: {artifact} fails {failed.name} = {failed.wanted:g}: {got}."
 
 
 def _check(name: str, wanted: float, got: float | None) -> Check:
@@ -51,11 +51,11 @@ _MEASURED: dict[str, Callable[[Artifact], float | None]] = {
     "max_drop": lambda artifact: None if artifact.accuracy is None else artifact.accuracy.drop,
     "min_speedup": lambda artifact: None if artifact.speed is None else artifact.speed.speedup,
 }
-_UNITS = {
-    "max_parity_error": " of the output's range",
-    "max_megabytes": " MB",
-    "min_agreement": " % of the answers the same",
-    "min_accuracy": " %",
-    "max_drop": " points less",
-    "min_speedup": " times as fast",
+_SAID = {
+    "max_parity_error": "it is {:.2g} of the output's range off",
+    "max_megabytes": "it has {:.2f} MB",
+    "min_agreement": "it gives {:.2f} % of the answers",
+    "min_accuracy": "it is right on {:.2f} %",
+    "max_drop": "it loses {:.2f} points",
+    "min_speedup": "it is {:.2f} times as fast",
 }

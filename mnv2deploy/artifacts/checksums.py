@@ -11,7 +11,7 @@ CHECKSUMS = "SHA256SUMS"
 
 
 def checksums(folder: Path) -> bytes:
-    """The sums of all files below a folder, those of `CHECKSUMS` itself aside.
+    """The sums of all files below a folder, `CHECKSUMS` itself and its signatures (``SHA256SUMS.asc``) aside.
 
     Args:
         folder: Of a release.
@@ -26,8 +26,8 @@ def checksums(folder: Path) -> bytes:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; give the folder of a release.")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    files.pop(CHECKSUMS, None)
-    return "".join(f"{_digest(files[name])}  {_checked(name, folder)}\n" for name in sorted(files)).encode()
+    names = sorted(name for name in files if name != CHECKSUMS and not name.startswith(f"{CHECKSUMS}."))
+    return "".join(f"{_digest(files[name])}  {_checked(name, folder)}\n" for name in names).encode()
 
 
 def _digest(path: Path) -> str:

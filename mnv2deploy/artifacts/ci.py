@@ -41,7 +41,7 @@ def annotate(outcomes: Sequence[Outcome]) -> Iterator[str]:
         return
     for outcome in outcomes:
         if outcome.error is not None:
-            yield _command(outcome, 1, "not built", outcome.error)
+            yield _command(outcome, outcome.error_line, "not built", outcome.error)
         for failure in outcome.failures:
             yield _command(outcome, failure.line, "a check failed", failure.message)
 
@@ -71,13 +71,14 @@ def _summarise(outcome: Outcome) -> Iterator[str]:
 def _cells(artifact: Artifact) -> list[str]:
     accuracy, agreement, speed = artifact.accuracy, artifact.agreement, artifact.speed
     failed = [check.name for check in artifact.checks if not check.passed]
+    passed = f":white_check_mark: {len(artifact.checks)}" if artifact.checks else ""
     return [
         artifact.file.name,
         f"{artifact.file.size / 1e6:.1f}",
         "" if accuracy is None else f"{100 * accuracy.value:.1f} % {accuracy.metric}",
         "" if agreement is None else f"{100 * agreement.share:.1f} %",
         "" if speed is None or speed.speedup is None else f"{speed.speedup:.2f}",
-        f":x: {', '.join(failed)}" if failed else f":white_check_mark: {len(artifact.checks)}",
+        f":x: {', '.join(failed)}" if failed else passed,
         f"`{artifact.file.sha256[:12]}`",
     ]
 

@@ -165,9 +165,10 @@ class _Build:
         options = self._recipe.quantization
         assert options is not None  # noqa: S101 - the recipe was checked
         calibration = self._recipe.find(options.calibration)
+        named = {"calibration": None}  # which is known by its pictures, wherever it lies
         inputs = {
             "floats": sha256_of(floats),
-            "options": plain(options),
+            "options": plain(options) | named,
             "calibration": [recipe_for(calibration).name, recipe_for(calibration).key()],
             "pictures": recipe_for(self._pictures).key(),
             "by": made_by(("onnx", "torch", *_RUNTIME), ("calibration", "quantization", "runtime")),
@@ -257,7 +258,7 @@ class _Build:
             make(folder)
 
         try:
-            kept = store.run(kind, inputs, watched)
+            kept = store.run(kind, inputs, watched, lambda: watcher.waits(recipe, name, place))
         finally:
             self._progress.stop()
         watcher.done(recipe, name, place, kept)

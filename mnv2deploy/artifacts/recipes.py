@@ -20,6 +20,18 @@ from mnv2deploy.structure import StructureError, build
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+class RecipeError(ModelError):
+    """A recipe is malformed.
+
+    Attributes:
+        line: In which the mistake stands.
+    """
+
+    def __init__(self, path: Path, line: int, what: str) -> None:
+        super().__init__(f"{path}, line {line}: {what}.")
+        self.line = line
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
     """``[export]``: of the first artifact.
@@ -88,7 +100,7 @@ class QuantizationOptions:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ValueError(f"quantization.seed should be 0 or more, not {self.seed}")
+            raise StructureError(f"quantization.seed should be 0 or more, not {self.seed}", "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +146,7 @@ class Checks:
         for name, value in self.given().items():
             most = 100.0 if name in ("min_agreement", "min_accuracy", "max_drop") else float("inf")
             if not 0 <= value <= most:
-                raise ValueError(f"{name} should be 0 to {most:g}, not {value:g}")
+                raise StructureError(f"{name} should be 0 to {most:g}, not {value:g}", name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +175,7 @@ class ArtifactOptions:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name should be letters, digits, '.', '_' and '-', not {self.name!r}")
+            raise StructureError(f"name should be letters, digits, '.', '_' and '-', not {self.name!r}", "name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +227,10 @@ class _RecipeFile:
             raise StructureError(
                 "the first of [[artifacts]] is the one others are compared with: neither quantized, nor of other input",
                 "artifacts[0]",
+            )
+        if self.quantization is not None and self.quantization.calibration == self.measure.pictures:
+            raise StructureError(
+                f"{self.measure.pictures} is measured on, so it cannot be calibrated with", "quantization.calibration"
             )
         names = [artifact.name for artifact in self.artifacts]
         for index, artifact in enumerate(self.artifacts):
@@ -304,8 +320,8 @@ def read_recipe(path: Path) -> Recipe:
     """Reads a recipe.
 
     Raises:
-        UsageError: it cannot be opened.
-        ModelError: it is malformed; says in which line.
+        UsageError: it cannot be opened, or its name is no release's.
+        ModelError: it is malformed; a `RecipeError` says in which line.
     """
     table = read_toml(path)
     text = path.read_text(encoding="utf-8")
@@ -314,7 +330,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         file = build(_RecipeFile, table)
     except StructureError as error:
-        raise ModelError(f"{path}, line {line_of(text, error.path)}: {error}.") from error
+        raise RecipeError(path, line_of(text, error.path), str(error)) from error
     return Recipe(
         name=path.stem,
         path=path,

@@ -14,7 +14,7 @@ import filelock
 
 from mnv2deploy.artifacts.checks import check
 from mnv2deploy.artifacts.checksums import CHECKSUMS, checksums
-from mnv2deploy.artifacts.manifest import MANIFEST, Artifact, Manifest, PictureSet, ReleasedFile, Weights
+from mnv2deploy.artifacts.manifest import MANIFEST, Artifact, Manifest, PictureSet, ReleasedFile, Weights, read_manifest
 from mnv2deploy.artifacts.model_card import CARD, model_card
 from mnv2deploy.artifacts.pipeline import Built
 from mnv2deploy.artifacts.recipes import ArtifactOptions
@@ -175,6 +175,8 @@ def publish(built: Built, manifest: Manifest, output: Path, locks: Path, progres
         with output_folder(output), _alone(release, locks), _new_folder(release) as new:
             if release.exists() and not (release / MANIFEST).is_file():
                 raise UsageError(f"{release} is there and is no release; move it away, or choose another --output.")
+            if strangers := _strangers(release):
+                raise UsageError(f"{release} holds {strangers[0]}, which is no part of the release; move it away.")
             write_release(built, manifest, new, progress)
             if release.exists() and checksums(release) == checksums(new):
                 return False
@@ -183,6 +185,17 @@ def publish(built: Built, manifest: Manifest, output: Path, locks: Path, progres
             return True
     except OSError as error:
         raise explain(error, output) from error
+
+
+def _strangers(release: Path) -> list[str]:
+    """Files that somebody put into a release; signatures of its sums end with it."""
+    known = {MANIFEST, CHECKSUMS}
+    if release.exists():
+        manifest = read_manifest(release)
+        known |= {file.name for file in (manifest.recipe, *manifest.files)}
+        known |= {artifact.file.name for artifact in manifest.artifacts}
+    found = {path.relative_to(release).as_posix() for path in release.rglob("*") if not path.is_dir()}
+    return sorted(name for name in found - known if not name.startswith(f"{CHECKSUMS}."))
 
 
 @contextlib.contextmanager

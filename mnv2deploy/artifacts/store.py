@@ -25,6 +25,8 @@ from mnv2deploy.weights.verified import sha256_of
 _RECORD = "step.json"
 # Changes with the layout of what is kept.
 _VERSION = 1
+# Seconds; who waits longer is told for whom.
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,20 @@ class Store:
             return None
         return Kept(folder=folder, key=key, was_made=False, seconds=0.0)
 
-    def run(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Kept:
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        make: Callable[[Path], None],
+        waits: Callable[[], None] = lambda: None,
+    ) -> Kept:
         """Finds a step, or makes it.
 
         Args:
             name: Of the step.
             inputs: All that decides what comes out of it, as JSON has it.
             make: Writes the step's files into the empty folder it is given.
+            waits: Called where another build is making it, which is waited for.
 
         Raises:
             UsageError: the folder of steps cannot be written.
@@ -90,7 +99,7 @@ class Store:
         key = _key(name, inputs)
         folder = self._folder(name, key)
         make_folder(self.locks)
-        with filelock.FileLock(self.locks / f"{folder.name}.lock"):
+        with _held(filelock.FileLock(self.locks / f"{folder.name}.lock"), waits):
             if kept := self.find(name, inputs):
                 return kept
             start = time.monotonic()
@@ -112,6 +121,19 @@ class Store:
 
 def _key(name: str, inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([_VERSION, name, inputs], sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _held(lock: filelock.BaseFileLock, waits: Callable[[], None]) -> Iterator[None]:
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except filelock.Timeout:
+        waits()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -162,7 +162,8 @@ class _Release:
             else:
                 self._check_file(file)
             names.add(file.name)
-        for name in set(self.digests) - names - {MANIFEST, CHECKSUMS}:
+        signatures = {name for name in self.digests if name.startswith(f"{CHECKSUMS}.")}
+        for name in set(self.digests) - names - signatures - {MANIFEST, CHECKSUMS}:
             self._row(name).problems.append(f"{name} is not part of the release: {MANIFEST} does not list it.")
 
     def _check_file(self, file: ReleasedFile) -> None:

@@ -25,6 +25,9 @@ class Watcher:
     def makes(self, recipe: str, step: str, place: str) -> None:
         """A step was not found and is being made; ``place`` is such as ``2/9``."""
 
+    def waits(self, recipe: str, step: str, place: str) -> None:
+        """Another build is making it, and is waited for."""
+
     def done(self, recipe: str, step: str, place: str, kept: Kept) -> None:
         """It is there."""
         del place
@@ -69,6 +72,9 @@ class LogWatcher(Watcher):
     def makes(self, recipe: str, step: str, place: str) -> None:
         if self._announce:
             LOG.info("%s", _line(recipe, step, place, "..."))
+
+    def waits(self, recipe: str, step: str, place: str) -> None:
+        LOG.info("%s", _line(recipe, step, place, "another build is making it"))
 
     def done(self, recipe: str, step: str, place: str, kept: Kept) -> None:
         if step not in self.steps.get(recipe, {}):

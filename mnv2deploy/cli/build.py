@@ -57,12 +57,10 @@ def build(
     """Build recipes into checked releases, making only what changed."""
     from mnv2deploy.artifacts import require_release_extra
     from mnv2deploy.cli.build_arguments import check_options, choose_recipes
-    from mnv2deploy.cli.export_arguments import require_build_extra
     from mnv2deploy.quiet import quiet_decoders
 
     level = check_options(jobs=jobs, log_level=log_level, quiet=quiet, baseline=baseline)
     chosen = choose_recipes(recipes or sorted(_RECIPES.glob("*.toml")), only or [])
-    require_build_extra()
     require_release_extra()
     from mnv2deploy.artifacts.build import BuildOptions
 

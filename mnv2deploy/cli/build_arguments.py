@@ -31,14 +31,15 @@ def choose_recipes(recipes: Sequence[Path], only: Sequence[str]) -> list[Path]:
     """The recipes to build, of different names.
 
     Args:
-        recipes: Files.
+        recipes: Files, or folders of them.
         only: Names; none takes all.
 
     Raises:
         UsageError: there are none, one is not there, or two would be one release.
     """
+    recipes = [one for path in recipes for one in (sorted(path.glob("*.toml")) if path.is_dir() else [path])]
     if not recipes:
-        raise UsageError("There are no recipes in models/; name one, or start there (docs/build.md has an example).")
+        raise UsageError("There are no recipes in models/, or where you said; docs/build.md has an example.")
     names = [path.stem for path in recipes]
     if unknown := [name for name in only if name not in names]:
         raise UsageError(f"--only {unknown[0]}: there is no recipe of that name, only {', '.join(names)}.")

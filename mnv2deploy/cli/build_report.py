@@ -37,7 +37,8 @@ def artifact_row(outcome: Outcome, artifact: Artifact) -> list[str]:
     time = "" if speed is None else f"{speed.milliseconds:.2f} ms"
     if speed is not None and speed.speedup is not None:
         time += f", {speed.speedup:.2f} times as fast"
-    failed = sum(not check.passed for check in artifact.checks)
+    if speed is not None and speed.disturbed:
+        time += " (others were busy)"
     return [
         outcome.name,
         artifact.name,
@@ -45,8 +46,15 @@ def artifact_row(outcome: Outcome, artifact: Artifact) -> list[str]:
         "" if accuracy is None else f"{100 * accuracy.value:.1f} % {accuracy.metric}",
         "" if agreement is None else f"{100 * agreement.share:.1f} %",
         time,
-        f"{failed} of {len(artifact.checks)} failed" if failed else f"{len(artifact.checks)} passed",
+        _checks(artifact),
     ]
+
+
+def _checks(artifact: Artifact) -> str:
+    failed = sum(not check.passed for check in artifact.checks)
+    if failed:
+        return f"{failed} of {len(artifact.checks)} failed"
+    return f"{len(artifact.checks)} passed" if artifact.checks else "none"
 
 
 def said(outcome: Outcome) -> str:

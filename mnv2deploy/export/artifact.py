@@ -166,14 +166,13 @@ def _decoding(card: Card) -> Decoding:
 
 
 def _find_weights(card: Card, weights: Path | None, offline: bool, progress: Progress) -> tuple[str, Path]:
-    """Where the weights are from, and their main file."""
+    """The first address the card has these weights at, and their main file: the same here and wherever they are had."""
     if weights is None:
-        fetched = fetch(card.download, offline=offline, progress=progress)
-        return fetched.source.url, fetched.main
+        weights = fetch(card.download, offline=offline, progress=progress).main
     digests = {digest for _, digest in checkpoint_digests(weights, card.weights.format)} if weights.is_file() else set()
     for source in card.download.sources:
         if digests == {file.sha256 for file in source.files}:
-            return source.url, weights  # the card's own weights, had some other way
+            return source.url, weights  # the card's own weights, whichever of its addresses answered
     return _LOCAL, weights
 
 
