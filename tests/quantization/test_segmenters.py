@@ -81,7 +81,7 @@ def stretched() -> Graph:
     right = builder.constant("right", random.normal(size=(9, 4)).astype(np.float32))
     builder.node("MatMul", [left, "large"], "rows")
     builder.node("MatMul", ["rows", right], "both")
-    shape = builder.constant("shape", np.array([-1, 2, 30]))  # as PSPNet's: channels join the batch
+    shape = builder.constant("shape", np.array([-1, 1, 20]))  # as PSPNet's: channels join the batch
     builder.node("Reshape", ["both", shape], "apart")
     together = builder.constant("together", np.array([-1, 3, 5, 4]))
     builder.node("Reshape", ["apart", together], "joined")
