@@ -19,7 +19,9 @@ Floats = NDArray[np.float32]
 Shape = tuple[int | str, ...]
 
 # What lies between layers, and how it is quantized. Of values only moved about, the range is the input's.
-ARITHMETIC = ("Add", "GlobalAveragePool")
+# MatMul is by a constant: PSPNet's pooling and stretching. No runtime has Resize and MatMul in eight bits as torch
+# computes them, so they run in float32 between what is rounded.
+ARITHMETIC = ("Add", "GlobalAveragePool", "MatMul", "Resize")
 MOVEMENT = ("Tile", "Transpose", "Reshape", "Flatten", "Concat")
 
 
@@ -32,7 +34,7 @@ class Step:
         op: ``Conv``, ``Gemm``, or one of `ARITHMETIC` and `MOVEMENT`.
         inputs: Tensors that depend on the picture.
         output: Tensor, after the activation.
-        constants: Other inputs: a shape, repeats.
+        constants: Other inputs, by their position among all: a shape, repeats, scales, a matrix.
         attributes: Of the ONNX node.
         ceiling: What the activation cuts at: 6 of ReLU6, infinity of ReLU, None without one.
         weight: Of a layer: (O, I / groups, kh, kw), or (O, I) of Gemm.
@@ -43,7 +45,7 @@ class Step:
     op: str
     inputs: list[str]
     output: str
-    constants: list[NDArray[Any]] = field(default_factory=list)
+    constants: dict[int, NDArray[Any]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     ceiling: float | None = None
     weight: Floats = field(default_factory=lambda: np.empty(0, np.float32))
@@ -175,10 +177,11 @@ def write_step(
         for name, values in zip(parameters, (step.weight, step.bias), strict=True):
             initializers[name] = numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name)
     names += parameters or []
-    for position, constant in enumerate(step.constants):
+    for position, constant in sorted(step.constants.items()):
         name = f"{step.name}:constant{position}"
         initializers[name] = numpy_helper.from_array(constant, name)
-        names.append(name)
+        names += [""] * (position - len(names))  # an input that is left out: Resize's region
+        names.insert(position, name)
     raw = f"{target}:linear" if activate and step.ceiling is not None else target
     nodes.append(helper.make_node(step.op, names, [raw], name=step.name, **step.attributes))
     if raw != target:
@@ -240,23 +243,38 @@ def _read_step(node: onnx.NodeProto, constants: dict[str, NDArray[Any]], where: 
         raise ModelError(f"{where} has a {node.op_type} node ({node.name}), which quantize does not know.")
     attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
     attributes.pop("auto_pad", None)  # the exporter always writes NOTSET, the default
-    inputs = [name for name in node.input if name not in constants]
-    held = [constants[name] for name in node.input if name in constants]
+    inputs = [name for name in node.input if name and name not in constants]
+    held = {position: constants[name] for position, name in enumerate(node.input) if name in constants}
     step = Step(node.name, node.op_type, inputs, node.output[0], attributes=attributes)
     if not step.is_layer:
         step.constants = held
+        if not _is_linear(step):
+            raise ModelError(
+                f"{where}: {step.name} is a {step.op} other than export writes, which quantize does not know."
+            )
         return step
-    if len(inputs) != 1 or not held:
+    if len(inputs) != 1 or 1 not in held:
         raise ModelError(f"{where}: the weights of {node.name} are not constants; quantize an artifact of export.")
-    step.weight = held[0].astype(np.float32)
+    step.weight = held[1].astype(np.float32)
     if step.op == "Gemm":
         if any(attributes.get(name, plain) != plain for name, plain in (("alpha", 1.0), ("beta", 1.0), ("transA", 0))):
             raise ModelError(f"{where}: {node.name} scales or turns what it multiplies, which quantize does not know.")
         if not attributes.get("transB", 0):
             step.weight = np.ascontiguousarray(step.weight.T)
         step.attributes = {"transB": 1}
-    step.bias = held[1].astype(np.float32) if len(held) > 1 else np.zeros(len(step.weight), np.float32)
+    step.bias = held[2].astype(np.float32) if 2 in held else np.zeros(len(step.weight), np.float32)
     return step
+
+
+def _is_linear(step: Step) -> bool:
+    """Whether one factor of a MatMul is constant, and a Resize bilinear by constant scales, its corners not aligned."""
+    if step.op == "MatMul":
+        return len(step.constants) == 1
+    if step.op != "Resize":
+        return True
+    settings = {"mode": b"nearest", "coordinate_transformation_mode": b"half_pixel", "antialias": 0} | step.attributes
+    kind = settings["mode"], settings["coordinate_transformation_mode"], settings["antialias"]
+    return list(step.constants) == [2] and kind == (b"linear", b"half_pixel", 0)
 
 
 def _fuse_activation(

@@ -17,6 +17,7 @@ from mnv2deploy.quantization.graph import Graph, Step, write_step
 from mnv2deploy.quantization.writer import cuts_alike
 
 _DOMAIN = "com.microsoft"
+_ARITHMETIC = ("Add", "GlobalAveragePool", "Concat")
 _MOVEMENT = ("Tile", "Transpose", "Reshape", "Flatten")
 
 
@@ -37,7 +38,7 @@ class _Writer(CpuWriter):
             self._move(step)
         elif step.is_layer:
             self._layer(step)
-        elif step.output in self.encodings.tensors:
+        elif step.output in self.encodings.tensors and step.op in _ARITHMETIC:
             self._arithmetic(step)
         else:
             super()._step(step)

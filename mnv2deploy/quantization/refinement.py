@@ -95,6 +95,13 @@ class SimulatedLayer(nn.Module):
         return LayerEncoding(whole, scales, (self.bias.detach() * self.spread).numpy().astype(np.float64))
 
 
+def _product(step: Step, given: Tensor) -> Tensor:
+    """A MatMul, its constant on the side where it stands."""
+    ((position, matrix),) = step.constants.items()
+    factor = torch.tensor(matrix)
+    return factor @ given if position == 0 else given @ factor
+
+
 class SimulatedTensor(nn.Module):
     """Rounds a tensor to its encoding."""
 
@@ -194,12 +201,17 @@ class SimulatedGraph(nn.Module):
         if step.op == "Flatten":
             return given[0].flatten(1)
         if step.op == "Tile":
-            return given[0].tile(tuple(int(count) for count in step.constants[0]))
+            return given[0].tile(tuple(int(count) for count in step.constants[1]))
         if step.op == "Transpose":
             return given[0].permute(*step.attributes["perm"])
         if step.op == "Reshape":
-            sizes = [int(size) for size in step.constants[0]]
-            return given[0].reshape(len(given[0]), *sizes[1:])
+            first, *sizes = (int(size) for size in step.constants[1])
+            return given[0].reshape(-1 if first == -1 else len(given[0]), *sizes)
+        if step.op == "MatMul":
+            return _product(step, given[0])
+        if step.op == "Resize":
+            scales = tuple(float(scale) for scale in step.constants[2][2:])
+            return nn.functional.interpolate(given[0], scale_factor=scales, mode="bilinear", align_corners=False)
         return torch.cat(given, int(step.attributes["axis"]))
 
     def _layer(self, step: Step, given: Tensor) -> Tensor:

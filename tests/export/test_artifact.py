@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from mnv2deploy.catalog.cards import load_card
+from mnv2deploy.catalog.cards import card_names, load_card
 from mnv2deploy.errors import CheckpointError, DownloadError, ModelError, UsageError, VerificationError
 from mnv2deploy.export import artifact, graph, parity, simplification
 from mnv2deploy.export.artifact import export
@@ -63,6 +63,21 @@ def test_every_output_is_compared_at_batches_1_2_and_5(artifacts, network):
     assert [(result.output, result.batch) for result in results] == [
         (name, batch) for batch in (1, 2, 5) for name in ("class_logits", "box_encodings")
     ]
+
+
+@pytest.mark.parametrize(("most", "batches"), [(5 * 300 * 300 - 1, {1, 2}), (2 * 300 * 300, {1, 2}), (1, {1})])
+def test_batches_of_more_pixels_than_memory_is_for_are_left_out(most, batches, artifacts, network, monkeypatch):
+    monkeypatch.setattr(parity, "MOST_PIXELS", most)
+    pictures = [np.full((1, 3, 300, 300), 0.5, np.float32)]
+    results = measure_parity(Session(artifacts["ssdlite-pedestrian"]), network, pictures)
+    assert {result.batch for result in results} == batches
+
+
+def test_batches_of_every_card_are_compared_at_its_own_size():
+    """And two pictures at once at Cityscapes' whole 1024 x 2048."""
+    sizes = [load_card(name).input for name in card_names()]
+    assert max(size.height * size.width for size in sizes) * parity.BATCHES[-1] <= parity.MOST_PIXELS
+    assert parity.MOST_PIXELS // (1024 * 2048) == 2
 
 
 def test_values_that_are_not_numbers_fail_parity():

