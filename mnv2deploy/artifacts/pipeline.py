@@ -27,8 +27,8 @@ from mnv2deploy.structure import plain
 from mnv2deploy.weights.verified import sha256_of
 
 _RUNTIME = ("numpy", "onnxruntime", "opencv-python")
+_MEASURING = ("calibration", "catalog", "evaluation", "media", "quantization", "runtime")
 _EXPORTERS = ("onnx", "onnxscript", "onnxsim", "torch", *_RUNTIME)
-_ANSWERING = ("evaluation", "runtime")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ class _Build:
             "options": plain(options),
             "calibration": [recipe_for(calibration).name, recipe_for(calibration).key()],
             "pictures": recipe_for(self._pictures).key(),
-            "by": made_by(("onnx", "torch", *_RUNTIME), ("calibration", "quantization", "runtime")),
+            "by": made_by(("onnx", "torch", *_RUNTIME), ("calibration", "evaluation", "quantization", "runtime")),
         }
 
         def make(folder: Path) -> None:
@@ -188,7 +188,7 @@ class _Build:
             "model": sha256_of(model),
             "input": artifact.input,
             "end_to_end": artifact.end_to_end,
-            "by": made_by(("onnx", *_RUNTIME), ("finishing", "runtime")),
+            "by": made_by(("onnx", *_RUNTIME), ("export", "finishing", "quantization", "runtime")),
         }
         made = self._step(f"finish {artifact.name}", inputs, lambda to: steps.make_finished(to, model, artifact))
         return made / steps.MODEL
@@ -203,7 +203,7 @@ class _Build:
             "pictures": None if floats is None else recipe_for(self._pictures).key(),
             "dataset": None if dataset is None else plain(dataset[1]),
             "golden": sha256_of(golden),
-            "by": made_by(("faster-coco-eval", *_RUNTIME), ("artifacts", *_ANSWERING)),
+            "by": made_by(("faster-coco-eval", *_RUNTIME), _MEASURING),
             "on": measured_on(),
         }
 
