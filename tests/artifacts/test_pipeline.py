@@ -282,6 +282,36 @@ def _append_doc(path: Path) -> None:
     onnx.save(model, path)
 
 
+def test_another_float_network_makes_all_again(done, monkeypatch):
+    real = steps.make_export
+
+    def other(folder: Path, *arguments, **options):
+        real(folder, *arguments, **options)
+        _append_doc(folder / steps.MODEL)
+
+    monkeypatch.setattr(steps, "make_export", other)
+    done.write("[quantization]", "[export]\nopset = 17\n[quantization]")
+    assert done.steps_made() == STEPS
+
+
+def test_other_sample_photos_make_the_export_again(done, monkeypatch):
+    monkeypatch.setattr(steps, "PHOTOS", "kodak-photos")
+    assert done.steps_made() == ["export"]
+
+
+def test_a_calibration_set_of_another_name_is_quantized_with_again(done):
+    """The name stands in the artifact."""
+    (done.folder / "calibrated").rename(done.folder / "renamed")
+    done.write('"calibrated"', '"renamed"')
+    assert done.steps_made() == ["quantize"]
+
+
+def test_a_labelled_set_is_known_by_its_own_name_whatever_leads_to_it(done):
+    (done.folder / "link").symlink_to(done.folder / "labelled")
+    done.write('"labelled"', '"link"')
+    assert done.steps_made() == []
+
+
 def test_another_golden_picture_is_answered_again(done, monkeypatch):
     real = steps.make_export
 
