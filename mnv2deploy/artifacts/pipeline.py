@@ -6,6 +6,7 @@ export -> quantize -> finish (each variant) -> measure (each artifact) -> time (
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,14 +229,18 @@ class _Build:
         return find_set(self._pictures, offline=self._settings.offline, progress=self._progress).pictures
 
     def _dataset(self, floats: Path) -> tuple[Path, PictureSet] | None:
-        """The labelled set and what it is called; its digest is of every file of it."""
+        """The labelled set and what it is called; its digest is of every file of it, and where in it that is.
+
+        Folders may be the names of classes.
+        """
         if self._recipe.measure.dataset is None:
             return None
         path = Path(self._recipe.find(self._recipe.measure.dataset))
         dataset = open_for(Session(floats, threads=1, name=self._recipe.name), path)
-        digest = hashlib.sha256()
+        home, digest = path if path.is_dir() else path.parent, hashlib.sha256()
         for file in sorted(set(dataset.files())):
-            digest.update(f"{sha256_of(file)}  {file.name}\n".encode())
+            place = Path(os.path.relpath(file, home)).as_posix()
+            digest.update(f"{sha256_of(file)}  {place}\n".encode())
         name = path.resolve().name
         return path, PictureSet(name=name, pictures=len(dataset.items), sha256=digest.hexdigest())
 

@@ -306,6 +306,18 @@ def test_a_calibration_set_of_another_name_is_quantized_with_again(done):
     assert done.steps_made() == ["quantize"]
 
 
+def test_a_folder_that_is_called_as_another_class_is_another_labelled_set(bench):
+    """Of the same files in the same order, with other labels."""
+    (bench.folder / "labelled" / "red").rename(bench.folder / "red")
+    before = bench.build().measured["fp32"].accuracy
+    (bench.folder / "labelled" / "green").rename(bench.folder / "labelled" / "red")
+    after = bench.build().measured["fp32"].accuracy
+    assert before is not None
+    assert after is not None
+    assert (before.value, after.value) == (1.0, 0.5)
+    assert before.dataset.sha256 != after.dataset.sha256
+
+
 def test_a_labelled_set_is_known_by_its_own_name_whatever_leads_to_it(done):
     (done.folder / "link").symlink_to(done.folder / "labelled")
     done.write('"labelled"', '"link"')
