@@ -69,6 +69,8 @@ def test_every_artifact_is_made_of_what_the_recipe_says_and_measured_for_itself(
     assert (agreements["int8"].against, agreements["int8"].pictures.pictures) == ("fp32", 4)
     values = {name: measured.accuracy.value for name, measured in built.measured.items() if measured.accuracy}
     assert values == pytest.approx({"fp32": 1, "int8": 2 / 3, "bytes": 2 / 3})
+    tolerances = {name: measured.golden.tolerance for name, measured in built.measured.items()}
+    assert tolerances == {"fp32": 1e-3, "int8": 0.1, "bytes": 0.1}
     assert built.quantized is not None
     assert [layer.name for layer in built.quantized.layers] == ["only"]
     assert built.exported.parameters == 9

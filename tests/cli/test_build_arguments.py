@@ -75,6 +75,13 @@ def test_every_option_is_handed_on(run):
     assert asked[1].log_level == "error"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_steps_are_announced_where_no_bar_shows_them(run, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    _, asked = run(outcomes=[])
+    assert asked[2]._announce is not terminal
+
+
 def test_people_get_tables_and_errors_on_stderr(run):
     done, _ = run(outcomes=[published(), failed(), broken()])
     assert done.code == 4
