@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from mnv2deploy.artifacts import watching
 from mnv2deploy.artifacts.baseline import compare_releases
 from mnv2deploy.artifacts.build import BuildOptions, Failure, Outcome
 from mnv2deploy.artifacts.recipes import BaselineOptions
+from mnv2deploy.cli import quiet
 from mnv2deploy.cli.app import load_command
 from mnv2deploy.cli.build_arguments import check_options, choose_recipes
 from mnv2deploy.cli.build_report import outcomes_report, to_document
@@ -77,6 +79,7 @@ def test_every_option_is_handed_on(run):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_steps_are_announced_where_no_bar_shows_them(run, monkeypatch, terminal):
+    monkeypatch.setattr(quiet, "quiet_decoders", contextlib.nullcontext)  # which moves stderr
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     _, asked = run(outcomes=[])
     assert asked[2]._announce is not terminal
@@ -91,9 +94,9 @@ def test_people_get_tables_and_errors_on_stderr(run):
         "Error: small was not published.",
         "Error: no model.",
     ]
-    quiet, _ = run("--quiet", outcomes=[failed()])
-    assert (quiet.code, quiet.out) == (5, "")
-    assert "Error: small was not published." in quiet.err
+    silent, _ = run("--quiet", outcomes=[failed()])
+    assert (silent.code, silent.out) == (5, "")
+    assert "Error: small was not published." in silent.err
 
 
 def test_programs_get_one_document_and_ci_its_annotations_beside_it(run, monkeypatch, tmp_path):
