@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mnv2deploy.errors import UsageError
-from mnv2deploy.files import output_folder, write_atomically
+from mnv2deploy.errors import MissingDependencyError, UsageError
+from mnv2deploy.files import explain, output_folder, sync, write_atomically
 
 
 def test_writes_a_new_file_and_replaces_an_old_one(tmp_path: Path) -> None:
@@ -91,3 +91,35 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path: Path) ->
         output_folder(tmp_path / "file" / "new"),
     ):
         pytest.fail("work was begun")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot open folders")
+@pytest.mark.parametrize("deep", [True, False])
+def test_sync_has_the_disk_hold_every_file_and_folder_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, deep: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "in/b"):
+        (tmp_path / name).write_bytes(b"x")
+    held, handles = list[int](), Path("/proc/self/fd")
+    monkeypatch.setattr(os, "fsync", lambda handle: held.append(os.fstat(handle).st_ino))
+    opened = len(list(handles.iterdir())) if handles.exists() else 0
+    sync(tmp_path, deep=deep)
+    wanted = [tmp_path, *(tmp_path.rglob("*") if deep else ())]
+    assert sorted(held) == sorted(path.stat().st_ino for path in wanted)
+    assert held[-1] == tmp_path.stat().st_ino  # names after what they name
+    assert opened == (len(list(handles.iterdir())) if opened else 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (OSError(28, "No space left on device"), MissingDependencyError, "there: the disk is full; make room"),
+        (PermissionError(13, "Permission denied"), UsageError, "there cannot be written: Permission denied; choose"),
+        (OSError("odd"), UsageError, "there cannot be written: odd; choose"),
+    ],
+)
+def test_what_the_system_refused_is_told_in_a_sentence(error: OSError, kind: type[Exception], message: str) -> None:
+    told = explain(error, Path("there"))
+    assert type(told) is kind
+    assert str(told).startswith(message)

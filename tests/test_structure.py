@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnv2deploy.structure import build
+from mnv2deploy.structure import StructureError, build
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,49 @@ def test_mistake_is_said_with_its_place(changes: dict[str, Any], message: str) -
         build(Tree, {**GOOD, **changes})
 
 
+@dataclass(frozen=True)
+class Even:
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number % 2:
+            raise ValueError("it is odd")
+
+
+@dataclass(frozen=True)
+class Place:
+    tree: Tree
+    floor: Floor
+    even: Even = Even(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"x": 1}, "x"),
+        ({"tree": {**GOOD, "b": 1, "a": 2}}, "tree.a"),
+        ({"tree": {"height": 1}}, "tree"),
+        ({"tree": 5}, "tree"),
+        ({"tree": {**GOOD, "kind": "elm"}}, "tree.kind"),
+        ({"tree": {**GOOD, "alive": 1}}, "tree.alive"),
+        ({"tree": {**GOOD, "height": math.inf}}, "tree.height"),
+        ({"tree": {**GOOD, "pair": [1]}}, "tree.pair"),
+        ({"tree": {**GOOD, "pair": 1}}, "tree.pair"),
+        ({"tree": {**GOOD, "leaves": [{"size": 1}, {"size": "x"}]}}, "tree.leaves[1].size"),
+        ({"floor": {"cover": 5}}, "floor.cover"),
+        ({"floor": {"cover": {"kind": "grass"}}}, "floor.cover.kind"),
+        ({"floor": {"cover": {"kind": "moss"}}}, "floor.cover"),
+        ({"even": {"number": 3}}, "even"),
+    ],
+)
+def test_the_place_of_a_mistake_is_known_to_programs_too(change: dict[str, Any], path: str) -> None:
+    good = {"tree": GOOD, "floor": {"cover": {"wet": True}}}
+    assert build(Place, good).even == Even(0)
+    with pytest.raises(StructureError) as caught:
+        build(Place, {**good, **change})
+    assert caught.value.path == path
+
+
 @pytest.mark.parametrize("key", GOOD)
 def test_missing_key_is_named(key: str) -> None:
     with pytest.raises(ValueError, match=f"^no {key}$"):
@@ -191,6 +234,8 @@ ANY = st.recursive(
 )
 
 
+# The first text that is drawn takes a second or more on a busy machine: Hypothesis lists all of Unicode.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["kind", "wet", "leaf"]), ANY | st.sampled_from(["moss", "fern", True])))
 def test_any_table_is_one_of_several_dataclasses_or_a_value_error(cover: dict[str, Any]) -> None:
     try:
@@ -201,6 +246,7 @@ def test_any_table_is_one_of_several_dataclasses_or_a_value_error(cover: dict[st
     assert type(built) is (Moss if built.kind == "moss" else Fern)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*Tree.__dataclass_fields__, "x"]), ANY))
 def test_any_data_is_built_or_a_value_error(data: dict[str, Any]) -> None:
     try:

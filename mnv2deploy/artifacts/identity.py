@@ -13,7 +13,9 @@ from mnv2deploy.benchmark.machine import processor_name
 from mnv2deploy.runtime.processors import available_processors
 
 _PACKAGE = Path(__file__).parent.parent
-_ALWAYS = ("*.py", "artifacts/manifest.py", "artifacts/steps.py")
+# Of every step: the files beside the folders, and those of this one that write and read what a step makes. Others of
+# this folder, which write releases, make no step again.
+_EVERY_STEP = ("", *(f"artifacts/{name}.py" for name in ("answers", "golden", "manifest", "steps")))
 
 
 def made_by(packages: Iterable[str], rooms: Iterable[str]) -> dict[str, Any]:
@@ -21,12 +23,11 @@ def made_by(packages: Iterable[str], rooms: Iterable[str]) -> dict[str, Any]:
 
     Args:
         packages: Installed distributions.
-        rooms: Folders of this package; the files beside them always count, and those that say what a step writes.
+        rooms: Folders of this package.
     """
-    patterns = [*_ALWAYS, *(f"{room}/*.py" for room in sorted(rooms))]
     return {
         "versions": {package: importlib.metadata.version(package) for package in sorted(packages)},
-        "code": {pattern: _digest(pattern) for pattern in patterns},
+        "code": {place: _digest(place) for place in sorted({*_EVERY_STEP, *rooms})},
     }
 
 
@@ -36,9 +37,9 @@ def measured_on() -> dict[str, Any]:
 
 
 @functools.cache
-def _digest(pattern: str) -> str:
-    """Of the names and texts of files of this package."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.glob(pattern)):
+def _digest(place: str) -> str:
+    """Of a file, or of the files of a folder."""
+    digest, found = hashlib.sha256(), _PACKAGE / place
+    for path in sorted(found.glob("*.py")) if found.is_dir() else [found]:
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

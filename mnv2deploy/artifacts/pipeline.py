@@ -6,6 +6,7 @@ export -> quantize -> finish (each variant) -> measure (each artifact) -> time (
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from mnv2deploy.structure import plain
 from mnv2deploy.weights.verified import sha256_of
 
 _RUNTIME = ("numpy", "onnxruntime", "opencv-python")
+_MEASURING = ("calibration", "catalog", "evaluation", "media", "quantization", "runtime")
 _EXPORTERS = ("onnx", "onnxscript", "onnxsim", "torch", *_RUNTIME)
 
 
@@ -171,7 +173,7 @@ class _Build:
             "options": plain(options) | named,
             "calibration": [recipe_for(calibration).name, recipe_for(calibration).key()],
             "pictures": recipe_for(self._pictures).key(),
-            "by": made_by(("onnx", "torch", *_RUNTIME), ("calibration", "quantization", "runtime")),
+            "by": made_by(("onnx", "torch", *_RUNTIME), ("calibration", "evaluation", "quantization", "runtime")),
         }
 
         def make(folder: Path) -> None:
@@ -193,7 +195,7 @@ class _Build:
             "model": sha256_of(model),
             "input": artifact.input,
             "end_to_end": artifact.end_to_end,
-            "by": made_by(("onnx", *_RUNTIME), ("finishing", "runtime")),
+            "by": made_by(("onnx", *_RUNTIME), ("export", "finishing", "quantization", "runtime")),
         }
         made = self._step(f"finish {artifact.name}", inputs, lambda to: steps.make_finished(to, model, artifact))
         return made / steps.MODEL
@@ -209,7 +211,7 @@ class _Build:
             "pictures": None if floats is None else recipe_for(self._pictures).key(),
             "dataset": None if dataset is None else plain(dataset[1]),
             "golden": sha256_of(golden),
-            "by": made_by(("faster-coco-eval", *_RUNTIME), ("artifacts", "evaluation", "quantization", "runtime")),
+            "by": made_by(("faster-coco-eval", *_RUNTIME), _MEASURING),
             "on": measured_on(),
         }
 
@@ -233,14 +235,18 @@ class _Build:
         return find_set(self._pictures, offline=self._settings.offline, progress=self._progress)
 
     def dataset(self, floats: Path) -> tuple[Path, PictureSet] | None:
-        """The labelled set and what it is called; its digest is of every file of it."""
+        """The labelled set and what it is called; its digest is of every file of it, and where in it that is.
+
+        Folders may be the names of classes.
+        """
         if self._recipe.measure.dataset is None:
             return None
         path = Path(self._recipe.find(self._recipe.measure.dataset))
         dataset = open_for(Session(floats, threads=1, name=self._recipe.name), path)
-        digest = hashlib.sha256()
+        home, digest = path if path.is_dir() else path.parent, hashlib.sha256()
         for file in sorted(set(dataset.files())):
-            digest.update(f"{sha256_of(file)}  {file.name}\n".encode())
+            place = Path(os.path.relpath(file, home)).as_posix()
+            digest.update(f"{sha256_of(file)}  {place}\n".encode())
         name = path.resolve().name
         return path, PictureSet(name=name, pictures=len(dataset.items), sha256=digest.hexdigest())
 

@@ -19,9 +19,7 @@ def line_of(text: str, path: str) -> int:
     Returns:
         Counted from 1.
     """
-    lines: dict[str, int] = {}
-    for number, place in _places(text):
-        lines.setdefault(place, number)
+    lines = {place: number for number, place in _places(text)}
     while path and path not in lines:
         path = re.sub(r"(\.?[^.\[\]]+|\[\d+\])$", "", path)
     return lines.get(path, 1)

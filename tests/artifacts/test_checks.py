@@ -54,6 +54,14 @@ def test_nan_fails():
     assert not check(broken, {"min_accuracy": 0.0})[0].passed
 
 
+def test_rounding_alone_fails_nothing():
+    """100 * 0.29 is less than 29, and 0.1 + 0.2 more than 0.3."""
+    artifact = a_quantized_artifact()
+    assert artifact.accuracy is not None
+    rounded = dataclasses.replace(artifact, accuracy=dataclasses.replace(artifact.accuracy, value=0.29, drop=0.1 + 0.2))
+    assert all(one.passed for one in check(rounded, {"min_accuracy": 29.0, "max_drop": 0.3}))
+
+
 def test_the_sentence_says_recipe_artifact_check_wanted_and_got():
     failed = check(an_artifact(file=a_file("a.onnx", 5_250_000)), {"max_megabytes": 4.0})[0]
     assert sentence("small", "int8", failed) == "small: int8 fails max_megabytes = 4: it has 5.25 MB."

@@ -86,6 +86,8 @@ def test_annotations_mark_the_line_and_are_escaped_as_githubs_toolkit_does(monke
     ]
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
     assert list(annotate([failed()])) == []
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    assert list(annotate([failed()])) == []
 
 
 def test_the_exit_code_is_that_of_an_error_before_that_of_a_check():

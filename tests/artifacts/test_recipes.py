@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mnv2deploy.artifacts.recipes import is_recipe, read_recipe
+from mnv2deploy.artifacts.recipes import (
+    BaselineOptions,
+    ExportOptions,
+    MeasureOptions,
+    PublishOptions,
+    is_recipe,
+    read_recipe,
+)
 from mnv2deploy.artifacts.toml_lines import line_of
 from mnv2deploy.errors import ModelError, UsageError
 
@@ -76,6 +83,10 @@ def test_a_model_alone_is_a_recipe_for_its_float_artifact(tmp_path):
         ('profile = "fast"', 'target = "auto"', 8, "quantization.target should be one of x86-vnni"),
         ('profile = "fast"', "seed = -1", 6, "quantization.seed should be 0 or more"),
         ("min_agreement = 90", "min_agreement = 190", 20, "min_agreement should be 0 to 100"),
+        ("min_agreement = 90", "min_agreement = -1", 20, "min_agreement should be 0 to 100, not -1"),
+        ("min_agreement = 90", "min_accuracy = 101", 20, "min_accuracy should be 0 to 100"),
+        ("min_agreement = 90", "max_drop = 101", 20, "max_drop should be 0 to 100"),
+        ("min_agreement = 90", "max_megabytes = -1", 20, "max_megabytes should be 0 to inf"),
         ("min_agreement = 90", "max_drop = 1", 21, "max_drop is measured on labelled pictures"),
         ("min_agreement = 90", "min_accuracy = 1", 21, "min_accuracy is measured on labelled pictures"),
         ("min_agreement = 90", "max_parity_error = 1", 21, "max_parity_error is of the first artifact"),
@@ -83,6 +94,8 @@ def test_a_model_alone_is_a_recipe_for_its_float_artifact(tmp_path):
         ('name = "end"', 'name = "int8"', 25, "two artifacts of the name int8"),
         ('name = "end"', 'name = "../end"', 24, "name should be letters"),
         ('name = "fp32"', 'name = "fp32"\nquantized = true', 14, "the first of \\[\\[artifacts\\]\\]"),
+        ('name = "fp32"', 'name = "fp32"\ninput = "uint8"', 14, "the first of \\[\\[artifacts\\]\\]"),
+        ('name = "fp32"', 'name = "fp32"\nend_to_end = true', 14, "the first of \\[\\[artifacts\\]\\]"),
         ('name = "end"', 'name = "end"\ninput = "int8"', 26, r"artifacts\[2\].input should be one of uint8"),
         ('[quantization]\ncalibration = "../calib"\nprofile = "fast"', "", 15, "there is no \\[quantization\\]"),
         ('model = "mobilenet-v2"', "", 1, "give model"),
@@ -98,11 +111,31 @@ def test_a_mistake_is_refused_with_its_line(tmp_path, old, new, line, message):
     assert f"line {line}" in str(caught.value)
 
 
-@pytest.mark.parametrize("check", ["min_agreement = 9", "min_speedup = 2"])
+@pytest.mark.parametrize("check", ["min_agreement = 9", "min_speedup = 2", "max_drop = 1"])
 def test_the_first_artifact_is_not_compared_with_itself(tmp_path, check):
-    text = f'model = "x"\n[[artifacts]]\nname = "fp32"\n[artifacts.checks]\n{check}\n'
-    with pytest.raises(ModelError, match="line 5.*compares with the first artifact, which this is"):
+    text = f'model = "x"\nmeasure.dataset = "y"\n[[artifacts]]\nname = "fp32"\n[artifacts.checks]\n{check}\n'
+    with pytest.raises(ModelError, match="line 6.*compares with the first artifact, which this is"):
         read_recipe(written(tmp_path, text))
+
+
+def test_a_recipe_for_nothing_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="line 2: the first of"):
+        read_recipe(written(tmp_path, 'model = "x"\nartifacts = []\n'))
+
+
+def test_every_table_is_read_and_what_is_left_out_is_as_the_page_says(tmp_path):
+    bare = read_recipe(written(tmp_path, 'model = "x"\n'))
+    assert (bare.export, bare.measure) == (ExportOptions(opset=None, simplify=True, size=None), MeasureOptions())
+    assert (bare.measure.pictures, bare.measure.dataset, bare.measure.speed) == ("imagenet-20", None, True)
+    assert (bare.weights, bare.checkpoint, bare.quantization) == (None, None, None)
+    assert (bare.baseline, bare.publish) == (BaselineOptions(), PublishOptions(triton=False))
+    text = (
+        'model = "x"\nweights = "w.pth"\n[measure]\nspeed = false\n[baseline]\nmax_drop = 1\n[publish]\ntriton = true\n'
+    )
+    full = read_recipe(written(tmp_path, text))
+    assert full.weights == tmp_path / "w.pth"
+    assert (full.measure, full.baseline) == (MeasureOptions(speed=False), BaselineOptions(max_drop=1))
+    assert full.publish == PublishOptions(triton=True)
 
 
 def test_weights_are_of_a_model(tmp_path):
@@ -123,7 +156,11 @@ def test_paths_are_found_from_the_recipes_folder_and_names_stay_names(tmp_path, 
     assert recipe.find("labels.txt") == str(tmp_path / "labels.txt")
     assert recipe.find("imagenet-20") == "imagenet-20"
     assert recipe.find("../calib/wheel-photos.toml") == str(tmp_path / "../calib/wheel-photos.toml")
+    assert recipe.find("none.toml") == str(tmp_path / "none.toml")
+    assert recipe.find("none/photos") == str(tmp_path / "none/photos")
     assert recipe.find("/data/val") == "/data/val"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert recipe.find("~/none/photos") == str(tmp_path / "none/photos")
     monkeypatch.setenv("MNV2DEPLOY_TEST_VAL", "/data/val")
     assert recipe.find("${MNV2DEPLOY_TEST_VAL}/coco") == "/data/val/coco"
 
@@ -137,6 +174,7 @@ def test_an_environment_variable_that_is_not_set_is_named_with_its_line(tmp_path
 
 def test_cards_are_no_recipes(tmp_path):
     assert is_recipe(written(tmp_path, WHOLE))
+    assert is_recipe(written(tmp_path, '[checkpoint]\npath = "x"\n', "of-a-checkpoint.toml"))
     assert not is_recipe(written(tmp_path, 'title = "a card"\n', "card.toml"))
     assert not is_recipe(Path("mobilenet-v2"))
 

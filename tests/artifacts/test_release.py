@@ -58,3 +58,20 @@ def test_the_new_release_takes_the_name_whole(tmp_path, there):
         _exchange(new, release)
     assert names(tmp_path) == ["small"]
     assert names(release) == ["manifest.json"]
+
+
+def test_the_old_release_is_there_until_the_new_one_has_its_name(tmp_path, monkeypatch):
+    release = make(tmp_path / "small", "old")
+    rename = Path.rename
+
+    def killed(source: Path, target: Path) -> Path:
+        if source.name.endswith(".new"):
+            raise RuntimeError
+        return rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(RuntimeError), _new_folder(release) as new:
+            _exchange(new, release)
+    with _new_folder(release):
+        assert (release / "manifest.json").read_text() == "old"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from origin_cases import load
 
-from mnv2deploy.artifacts.recipes import read_recipe
+from mnv2deploy.artifacts.recipes import CheckpointOptions, read_recipe
 from mnv2deploy.artifacts.source import find_source
 from mnv2deploy.errors import CheckpointError, ModelError, UsageError
 
@@ -91,6 +93,39 @@ def test_weights_of_ones_own_fill_a_card(folder):
     found = source(folder, 'model = "mobilenet-v2"\nweights = "mine.pth"\n')
     assert found.weights == folder / "mine.pth"
     assert [name for name, _ in found.identity["weights"]] == ["mine.pth"]
+
+
+def test_every_option_of_a_checkpoint_is_handed_on_with_paths_from_the_recipe(folder, monkeypatch):
+    """Every field has a value of its own, so that none can be another's, or forgotten."""
+    options = CheckpointOptions(
+        path="mine.pth",
+        origin="timm",
+        task="segment",
+        head="fcn",
+        labels="labels.txt",
+        preprocessing="few.txt",
+        resize="pad",
+        interpolation="bicubic",
+        output_stride=8,
+        activation="sigmoid",
+    )
+    asked: list[Any] = []
+
+    def propose(*arguments):
+        asked.extend(arguments)
+        raise CheckpointError("enough")
+
+    monkeypatch.setattr("mnv2deploy.artifacts.source.card_from_checkpoint", propose)
+    (folder / "all.toml").write_text('[export]\nsize = "64x96"\n[checkpoint]\npath = "mine.pth"\n', encoding="utf-8")
+    with pytest.raises(CheckpointError, match="enough"):
+        find_source(dataclasses.replace(read_recipe(folder / "all.toml"), checkpoint=options))
+    path, answers, origin = asked
+    assert (path, origin) == (folder / "mine.pth", "timm")
+    wanted = {"labels": str(folder / "labels.txt"), "preprocessing": str(folder / "few.txt")}
+    for field in dataclasses.fields(CheckpointOptions):
+        if field.name not in ("path", "origin"):
+            assert getattr(answers, field.name) == wanted.get(field.name, getattr(options, field.name)), field.name
+    assert (answers.size.height, answers.size.width) == (64, 96)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mnv2deploy.artifacts import store as store_module
 from mnv2deploy.artifacts.store import Store
 from mnv2deploy.errors import MissingDependencyError, UsageError
 
@@ -95,7 +96,9 @@ def test_force_makes_every_step_again_but_only_once(tmp_path):
     assert (kept.folder / "deep" / "a.txt").read_text() == "new"
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone", "record gone", "record broken"])
+@pytest.mark.parametrize(
+    "damage", ["changed", "gone", "record gone", '{"files": {"deep/a.txt"', "[]", "{}", '{"files": 3}']
+)
 def test_what_is_damaged_is_made_again(tmp_path, damage):
     make = Maker()
     folder = Store(tmp_path).run("export", {}, make).folder
@@ -106,7 +109,7 @@ def test_what_is_damaged_is_made_again(tmp_path, damage):
     elif damage == "record gone":
         (folder / "step.json").unlink()
     else:
-        (folder / "step.json").write_text('{"files": {"deep/a.txt"')
+        (folder / "step.json").write_text(damage)
     kept = Store(tmp_path).run("export", {}, make)
     assert (kept.was_made, make.times) == (True, 2)
     assert (kept.folder / "deep" / "a.txt").read_text() == "whole"
@@ -120,6 +123,29 @@ def test_a_step_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         Store(tmp_path).run("export", {}, fail)
     assert [path.name for path in tmp_path.iterdir()] == ["locks"]
+
+
+def test_another_layout_of_the_store_is_another_step(tmp_path, monkeypatch):
+    make = Maker()
+    Store(tmp_path).run("export", {}, make)
+    monkeypatch.setattr(store_module, "_VERSION", 2)
+    assert Store(tmp_path).run("export", {}, make).was_made
+
+
+def test_a_step_is_on_the_disk_before_it_takes_its_names_the_record_last(tmp_path, monkeypatch):
+    """Else a killed build leaves a record of files that are not there, and a power cut names of empty files."""
+    done: list[str] = []
+    replace = Path.replace
+
+    def noted(source: Path, target: Path) -> Path:
+        done.append(target.name)
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    monkeypatch.setattr(store_module, "sync", lambda folder: done.append(f"sync {folder.name.partition('-')[0]}"))
+    kept = Store(tmp_path).run("export", {}, Maker())
+    assert done == ["sync .export", "a.txt", "step.json", "sync export"]
+    assert kept.seconds > 0
 
 
 def test_the_record_says_what_went_in(tmp_path):
