@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from manifests import a_file, a_manifest
 
-from mnv2deploy.artifacts.release import _exchange, _new_folder
+from mnv2deploy.artifacts.release import _exchange, _new_folder, _strangers
 
 
 def make(folder: Path, text: str) -> Path:
@@ -75,3 +76,15 @@ def test_the_old_release_is_there_until_the_new_one_has_its_name(tmp_path, monke
             _exchange(new, release)
     with _new_folder(release):
         assert (release / "manifest.json").read_text() == "old"
+
+
+def test_what_somebody_put_into_a_release_is_told_from_what_is_its_own(tmp_path):
+    assert _strangers(tmp_path / "small") == []
+    release = tmp_path / "small"
+    (release / "deep").mkdir(parents=True)
+    manifest = a_manifest(files=(a_file("deep/own.txt"),))
+    (release / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    own = ["deep/own.txt", "SHA256SUMS", "SHA256SUMS.asc", manifest.recipe.name, manifest.artifacts[0].file.name]
+    for name in (*own, "deep/mine.txt", "mine.txt"):
+        (release / name).write_text("", encoding="utf-8")
+    assert _strangers(release) == ["deep/mine.txt", "mine.txt"]

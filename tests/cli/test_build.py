@@ -366,6 +366,16 @@ def test_one_recipe_that_is_wrong_does_not_stop_the_others(workshop):
     assert "mobilenet-v9" in releases["wrong"]["error"]
 
 
+def test_what_somebody_put_into_a_release_is_not_lost(workshop):
+    mine = workshop.release / "notes.txt"
+    mine.write_text("mine", encoding="utf-8")
+    done = workshop.build()
+    assert done.returncode == 2
+    assert "holds notes.txt, which is no part of the release; move it away" in done.stderr
+    assert mine.read_text(encoding="utf-8") == "mine"
+    mine.unlink()
+
+
 def test_what_is_no_release_is_not_replaced(workshop):
     mine = workshop.folder / "mine" / "small"
     mine.mkdir(parents=True)

@@ -14,12 +14,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "artifacts"))
 from manifests import a_manifest
 
+from mnv2deploy import quiet
 from mnv2deploy.artifacts import build as builds
 from mnv2deploy.artifacts import watching
 from mnv2deploy.artifacts.baseline import compare_releases
 from mnv2deploy.artifacts.build import BuildOptions, Failure, Outcome
 from mnv2deploy.artifacts.recipes import BaselineOptions
-from mnv2deploy.cli import quiet
 from mnv2deploy.cli.app import load_command
 from mnv2deploy.cli.build_arguments import check_options, choose_recipes
 from mnv2deploy.cli.build_report import outcomes_report, to_document
@@ -62,12 +62,12 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_every_option_is_handed_on(run):
-    given = ["models/a.toml", "-o", "out", "--jobs", "3", "--baseline", "before", "--log-level", "debug"]
+    given = ["models/a.toml", "-o", "out", "--jobs", "3", "--baseline", ".", "--log-level", "debug"]
     done, asked = run(*given, "--force", "--offline", outcomes=[published()])
     assert done.code == 0
     assert asked[0] == [Path("models/a.toml")]
     assert asked[1] == BuildOptions(
-        output=Path("out"), jobs=3, force=True, offline=True, baseline=Path("before"), log_level="debug"
+        output=Path("out"), jobs=3, force=True, offline=True, baseline=Path("."), log_level="debug"
     )
     _, asked = run(outcomes=[])
     assert asked[0] == [Path(f"models/{name}.toml") for name in "abc"]
@@ -124,7 +124,7 @@ def test_a_dry_run_builds_nothing(run):
     ("level", "quiet", "wanted"), [(None, False, "info"), (None, True, "error"), ("warning", False, "warning")]
 )
 def test_the_level_of_the_log(level, quiet, wanted):
-    assert check_options(jobs=1, log_level=level, quiet=quiet) == wanted
+    assert check_options(jobs=1, log_level=level, quiet=quiet, baseline=None) == wanted
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,12 @@ def test_the_level_of_the_log(level, quiet, wanted):
         ({"jobs": 0}, "--jobs 0"),
         ({"log_level": "loud"}, "should be one of error, warning, info, debug"),
         ({"log_level": "error", "quiet": True}, "--quiet is --log-level error"),
+        ({"baseline": Path("nowhere")}, "--baseline nowhere: there is no such file or folder"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
-        check_options(**{"jobs": 1, "log_level": None, "quiet": False, **options})
+        check_options(**{"jobs": 1, "log_level": None, "quiet": False, "baseline": None, **options})
 
 
 def test_recipes_are_there_and_of_different_names(tmp_path):
@@ -147,10 +148,11 @@ def test_recipes_are_there_and_of_different_names(tmp_path):
         path.touch()
     assert choose_recipes(paths[:2], []) == paths[:2]
     assert choose_recipes(paths[:2], ["b"]) == paths[1:2]
+    assert choose_recipes([tmp_path], []) == paths[:2]
     for given, only, message in (
         ([], [], "There are no recipes"),
         (paths[:2], ["b", "c"], "--only c: there is no recipe of that name, only a, b"),
-        ([tmp_path], [], "there is no such recipe"),
+        ([tmp_path / "c.toml"], [], "there is no such recipe"),
         (paths, [], "Two recipes are called a"),
     ):
         with pytest.raises(UsageError, match=message):
