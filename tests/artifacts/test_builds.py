@@ -272,3 +272,13 @@ def test_two_builds_into_one_folder_share_a_lock_and_others_do_not(bench, monkey
     assert len(locks) == 4
     assert len(set(locks[:3])) == 1
     assert locks[3] != locks[0]
+
+
+def test_what_is_no_release_is_not_replaced(bench):
+    mine = bench.folder / "build" / "small"
+    mine.mkdir(parents=True)
+    (mine / "thesis.tex").touch()
+    (refused,) = build_small(bench)
+    assert (refused.status, refused.exit_code) == ("error", 2)
+    assert "is there and is no release" in (refused.error or "")
+    assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
