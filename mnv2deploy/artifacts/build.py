@@ -168,7 +168,8 @@ def _build_release(path: Path, settings: Settings, options: BuildOptions) -> Out
                 recipe=path, name=name, status="failed", seconds=0, manifest=manifest, comparison=comparison, **common
             )
         output = options.output or path.parent / "build"
-        settings.watcher.makes(recipe.name, "release", "")
+        if any(kept.was_made for kept in settings.watcher.steps.get(recipe.name, {}).values()):
+            settings.watcher.makes(recipe.name, "release", "")
         changed = publish(built, manifest, output, settings.store.locks, settings.progress)
         return Outcome(
             recipe=path,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 from small_builds import STEPS, Bench, Noted, make_bench
 
@@ -92,7 +92,11 @@ def test_a_recipe_that_fails_keeps_its_release_and_does_not_stop_the_next(bench)
     bench.failing["make_quantized"] = ModelError("it cannot be.")
     bench.write("quantized = true", "end_to_end = true", "next.toml")
     failed, following = build_small(bench, "small", "next")
-    assert (failed.status, failed.error, failed.exit_code) == ("error", "it cannot be.", ModelError.exit_code)
+    assert (failed.status, failed.error, failed.exit_code) == (
+        "error",
+        f"{failed.recipe}: it cannot be.",
+        ModelError.exit_code,
+    )
     assert (failed.folder, failed.manifest) == (None, None)
     assert contents(first.folder) == before
     assert following.status == "published"
@@ -158,7 +162,7 @@ def test_a_baseline_of_another_name_is_said_and_not_compared_with(bench, baselin
         assert [line for line in watcher.warnings if message in line]
     (nowhere,) = build_small(bench, baseline=bench.folder / "nowhere")
     assert (nowhere.status, nowhere.exit_code) == ("error", 2)
-    assert "there is no such file or folder" in (nowhere.error or "")
+    assert "nowhere: No such file or directory; give the folder of a release" in (nowhere.error or "")
 
 
 class Pool(Executor):
@@ -259,12 +263,12 @@ def test_a_release_is_written_to_the_disk_before_it_takes_its_name(bench, monkey
 def test_two_builds_into_one_folder_share_a_lock_and_others_do_not(bench, monkeypatch):
     names: list[str] = []
 
-    @contextlib.contextmanager
-    def lock(path: Path):
-        names.append(path.name)
-        yield
+    class Lock(filelock.FileLock):
+        def __init__(self, path: Path) -> None:
+            names.append(path.name)
+            super().__init__(path)
 
-    monkeypatch.setattr(release.filelock, "FileLock", lock)
+    monkeypatch.setattr(release.filelock, "FileLock", Lock)
     monkeypatch.chdir(bench.folder)
     for output in (None, Path("build"), bench.folder / "build", Path("other")):
         build_small(bench, output=output)

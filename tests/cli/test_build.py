@@ -345,7 +345,7 @@ def test_the_release_before_is_a_baseline_and_may_be_a_gate(workshop):
 
 
 def test_pictures_that_are_calibrated_with_are_not_measured_on(workshop):
-    recipe = changed(workshop, 'calibration = "sets.toml"', 'calibration = "imagenet-20"')
+    recipe = changed(workshop, 'calibration = "sets.toml"', 'calibration = "../labelled"')
     done = build(recipe, "-o", "shared", cwd=workshop.folder, **workshop.environment)
     assert done.returncode == 3
     assert "measure on pictures that are not calibrated with" in done.stderr

@@ -67,7 +67,7 @@ def test_every_option_is_handed_on(run):
     assert done.code == 0
     assert asked[0] == [Path("models/a.toml")]
     assert asked[1] == BuildOptions(
-        output=Path("out"), jobs=3, force=True, offline=True, baseline=Path("."), log_level="debug"
+        output=Path("out"), jobs=3, force=True, offline=True, baseline=Path(), log_level="debug"
     )
     _, asked = run(outcomes=[])
     assert asked[0] == [Path(f"models/{name}.toml") for name in "abc"]
