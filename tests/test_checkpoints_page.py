@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from test_readme import agree
+from uncovered import uncovered
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "checkpoints.md").read_text(encoding="utf-8")
@@ -24,7 +25,13 @@ def test_every_command_prints_what_the_page_says(tmp_path, photos):
         command, *shown = session.rstrip("\n").split("\n")
         program, *arguments = shlex.split(command)
         done = subprocess.run(
-            [*PROGRAMS[program], *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+            [*PROGRAMS[program], *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=uncovered(),
+            check=False,
         )
         assert done.returncode == (2 if shown[:1] and shown[0].startswith("Error") else 0), (command, done.stderr)
         printed = (done.stderr + done.stdout).splitlines()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from uncovered import uncovered
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -51,6 +52,7 @@ def test_every_command_prints_what_the_readme_says(tmp_path, photos, artifacts):
             capture_output=True,
             text=True,
             timeout=300,
+            env=uncovered(),
             check=False,
         )
         assert done.returncode == 0, (command, done.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from uncovered import uncovered
 
 RECIPE = """\
 model = "mobilenet-v2"
@@ -68,7 +68,7 @@ def build(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.C
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, **environment},
+        env=uncovered(**environment),
         check=False,
     )
 
@@ -121,7 +121,7 @@ class Workshop:
             cwd=self.folder,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **self.environment},
+            env=uncovered(**self.environment),
         )
         assert process.stderr is not None
         for line in process.stderr:
@@ -244,7 +244,7 @@ def test_two_builds_at_once_do_not_harm_each_other(workshop):
             cwd=workshop.folder,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **workshop.environment},
+            env=uncovered(**workshop.environment),
         )
         for _ in range(2)
     ]
@@ -258,14 +258,12 @@ def test_a_release_that_cannot_be_written_whole_is_not_there(workshop):
     """No file may be larger than 100 kB, as if the disk were full: the artifacts cannot be copied."""
     import resource
 
-    # Whose own file would be cut off too.
-    uncovered = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run(
         [sys.executable, "-m", "mnv2deploy", "build", "models/small.toml", "-o", "nowhere"],
         cwd=workshop.folder,
         capture_output=True,
         text=True,
-        env=uncovered | workshop.environment,
+        env=uncovered(**workshop.environment),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
         check=False,
     )
