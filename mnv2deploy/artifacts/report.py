@@ -11,12 +11,10 @@ from mnv2deploy.artifacts import report_words as words
 from mnv2deploy.artifacts.manifest import Manifest
 from mnv2deploy.artifacts.report_figures import scatters
 from mnv2deploy.artifacts.report_layers import layer_chart
-from mnv2deploy.artifacts.report_samples import Sample, choose_pictures, draw_samples
+from mnv2deploy.artifacts.report_samples import Sample
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-__all__ = ["REPORT", "Sample", "choose_pictures", "draw_samples", "render_report"]
 
 REPORT = "report.html"
 _TEMPLATE = "report.html.j2"

@@ -57,7 +57,8 @@ def _source(card: Card, weights: Path | None) -> Source:
         files = []  # people get them by hand; the export says so
     table = plain(card)
     del table["download"]
-    return Source(card=card, weights=weights, identity={"card": table, "weights": files})
+    addresses = [source.url for source in card.download.sources]  # one of them stands in the artifact
+    return Source(card=card, weights=weights, identity={"card": table, "addresses": addresses, "weights": files})
 
 
 def _answers(recipe: Recipe, options: CheckpointOptions, size: InputSize | None) -> Answers:

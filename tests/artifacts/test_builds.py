@@ -51,6 +51,7 @@ def test_a_recipe_is_published_and_then_unchanged(bench):
     assert (other.status, other.folder) == ("published", bench.folder / "elsewhere" / "small")
     assert contents(other.folder) == before
     assert first.manifest == read_manifest(first.folder)
+    assert [one.made_from for one in first.manifest.artifacts] == [None, "fp32", "fp32"]
 
 
 def test_the_manifest_says_of_each_artifact_its_own(bench):
@@ -286,3 +287,9 @@ def test_what_is_no_release_is_not_replaced(bench):
     assert (refused.status, refused.exit_code) == ("error", 2)
     assert "is there and is no release" in (refused.error or "")
     assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
+
+
+def test_a_mistake_in_a_recipe_is_marked_in_its_line(bench):
+    path = bench.write("[[artifacts]]", "[export]\nopsett = 18\n[[artifacts]]")
+    (wrong,) = build_small(bench)
+    assert wrong.error_line == path.read_text(encoding="utf-8").splitlines().index("opsett = 18") + 1

@@ -84,3 +84,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(hashlib, "file_digest", refuse)
     with pytest.raises(UsageError, match="secret cannot be read: Permission denied"):
         checksums(tmp_path)
+
+
+def test_signatures_of_the_sums_are_not_summed(release):
+    folder, _ = release
+    first = checksums(folder)
+    (folder / f"{CHECKSUMS}.asc").write_bytes(b"signed")
+    assert checksums(folder) == first
+    (folder / f"{CHECKSUMS}.asc").unlink()

@@ -439,3 +439,8 @@ def test_an_environment_variable_may_name_the_labelled_set(bench, monkeypatch):
     line = RECIPE.splitlines().index('dataset = "labelled"') + 1
     with pytest.raises(UsageError, match=f"line {line}"):
         bench.build()
+
+
+def test_another_spelling_of_where_the_calibration_set_lies_makes_nothing_again(done):
+    done.write('calibration = "calibrated"', f'calibration = "{done.folder.as_posix()}/calibrated"')
+    assert done.steps_made() == []

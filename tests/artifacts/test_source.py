@@ -83,6 +83,7 @@ def test_a_card_is_known_by_all_that_stands_in_it_and_the_hashes_of_its_weights(
     assert found.weights is None
     assert found.identity["card"]["network"]["architecture"] == "ssdlite"
     assert "download" not in found.identity["card"]
+    assert found.identity["addresses"] == [source.url for source in found.card.download.sources] != []
     assert [name for name, _ in found.identity["weights"]] == [
         file.name for file in found.card.download.sources[0].files
     ]

@@ -195,3 +195,12 @@ def test_a_store_that_cannot_be_written_is_said_in_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be made a folder"):
         Store(tmp_path / "file").run("export", {}, Maker())
+
+
+def test_who_waits_for_another_build_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("mnv2deploy.artifacts.store._PATIENCE", 0.05)
+    go, told = tmp_path / "go", []
+    first = slow_build(tmp_path / "store", go)
+    kept = Store(tmp_path / "store").run("slow", {"n": 1}, Maker(), lambda: told.append(go.touch()))
+    first.communicate(timeout=30)
+    assert (kept.was_made, len(told)) == (False, 1)

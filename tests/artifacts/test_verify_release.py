@@ -435,3 +435,8 @@ def test_progress_counts_files_and_artifacts_and_ends(release):
     verify_release(release, Watcher())
     assert said == [("Hashing small", 7), *((n,) for n in range(1, 8)), ("Running small", 2), (1,), (2,), ()]
     assert json.loads((release / MANIFEST).read_text())["version"] == 1
+
+
+def test_a_signature_of_the_sums_may_lie_in_a_release(release):
+    (release / f"{SUMS}.asc").write_bytes(b"signed")
+    assert found(release) == {}
